@@ -1,0 +1,19 @@
+//! The few words every crate of Toroid shares: identities, time, limits, seeded chance.
+//!
+//! `base` lies under all other crates and depends on none of them. It holds plain values only: no
+//! I/O, no clock, no randomness that was not seeded by the caller. A thing belongs here only when
+//! two crates that may not know each other must agree on it.
+
+#![forbid(unsafe_code)]
+
+mod ids;
+mod map;
+mod prng;
+mod time;
+
+pub mod limits;
+
+pub use ids::{ConnectionId, CoreId, FrameSequence, LogIndex, SliceId, Term};
+pub use map::{Map, Set};
+pub use prng::Prng;
+pub use time::Now;
