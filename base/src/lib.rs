@@ -12,6 +12,7 @@ mod prng;
 mod time;
 
 pub mod limits;
+pub mod mark;
 
 pub use ids::{ConnectionId, CoreId, FrameSequence, LogIndex, SliceId, Term};
 pub use map::{Map, Set};

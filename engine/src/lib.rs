@@ -1,1 +1,34 @@
+//! One slice's keyspace: its table, its effects, and every command on keys.
+//!
+//! The keyspace changes in exactly one way: an [`Effect`] is applied. A command's handler reads,
+//! decides and applies effects; each applied effect is appended to the [`Batch`] of the turn in
+//! the same call. Recovery and followers see effects only, never commands.
+//!
+//! The engine knows neither sockets nor Raft nor the disk, reads no clock and draws no chance:
+//! equal calls give equal keyspaces.
 
+#![forbid(unsafe_code)]
+
+mod keyspace;
+
+mod batch;
+mod effect;
+mod varint;
+
+mod command;
+mod context;
+mod error;
+mod reply;
+
+mod commands;
+mod integer;
+
+pub use batch::{Batch, BatchReader};
+pub use command::{Access, Acl, Arity, Command, Flag, Group, KeyFlag, Keys, Runs, is_sorted};
+pub use commands::FAMILIES;
+pub use context::{Args, KeyspaceWriter, ReadCx, Run, WriteCx};
+pub use effect::{DecodeError, Effect};
+pub use error::CommandError;
+pub use integer::parse_integer;
+pub use keyspace::{Inverse, Keyspace, ReplayError};
+pub use reply::ReplySink;

@@ -1,0 +1,166 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::effect::tests::effect;
+
+fn keyspace() -> Keyspace {
+    Keyspace::new(7)
+}
+
+/// Tells the gate and closes.
+fn close(batch: &mut Batch, clock_ms: u64) -> Vec<u8> {
+    batch.take_touched();
+    batch.take_floor();
+    let mut body = Vec::new();
+    batch.close_into(clock_ms, &mut body);
+    body
+}
+
+#[test]
+fn the_bytes_of_a_batch_are_those_of_the_format() {
+    let keyspace = keyspace();
+    let mut batch = Batch::default();
+    batch.append(&Effect::PutString { db: 0, key: b"k", value: b"v" }, &keyspace);
+    batch.append(&Effect::Delete { db: 15, key: b"gone" }, &keyspace);
+    batch.append(&Effect::FlushDatabase { db: 1 }, &keyspace);
+    batch.append(&Effect::FlushAll, &keyspace);
+    let golden = b"\x01\x08\x07\x06\x05\x04\x03\x02\x01\
+                   \x01\x00\x01k\x01v\
+                   \x02\x0f\x04gone\
+                   \x03\x01\
+                   \x04";
+    assert_eq!(batch.len(), golden.len());
+    assert_eq!(close(&mut batch, 0x0102_0304_0506_0708), golden);
+
+    let mut reader = BatchReader::new(golden).expect("this build wrote it");
+    assert_eq!(reader.clock_ms(), 0x0102_0304_0506_0708);
+    assert_eq!(reader.next(), Some(Ok(Effect::PutString { db: 0, key: b"k", value: b"v" })));
+    assert_eq!(reader.next(), Some(Ok(Effect::Delete { db: 15, key: b"gone" })));
+    assert_eq!(reader.next(), Some(Ok(Effect::FlushDatabase { db: 1 })));
+    assert_eq!(reader.next(), Some(Ok(Effect::FlushAll)));
+    assert_eq!(reader.next(), None);
+}
+
+#[test]
+fn a_body_of_another_version_is_refused_by_its_number() {
+    for version in [0, 2, 255] {
+        let mut body = vec![version];
+        body.extend_from_slice(&[0; 8]);
+        let error = BatchReader::new(&body).expect_err("only version 1 exists");
+        assert_eq!(error, DecodeError::UnknownVersion { version, newest: 1 });
+    }
+    let error = DecodeError::UnknownVersion { version: 2, newest: 1 };
+    assert_eq!(error.to_string(), "batch format version 2 is unknown; this build reads up to 1");
+}
+
+#[test]
+fn a_body_shorter_than_its_header_is_refused() {
+    for size in 0..HEADER_SIZE {
+        let error = BatchReader::new(&[1; HEADER_SIZE][..size]).expect_err("the header is cut");
+        assert_eq!(error, DecodeError::Truncated);
+    }
+    let mut reader = BatchReader::new(&[1; HEADER_SIZE]).expect("the header is whole");
+    assert_eq!(reader.next(), None);
+}
+
+#[test]
+fn nothing_is_read_after_an_effect_that_is_not_one() {
+    let mut body = vec![1, 0, 0, 0, 0, 0, 0, 0, 0];
+    body.extend_from_slice(&[4, 99, 4, 4]);
+    let effects: Vec<_> = BatchReader::new(&body).expect("the header is whole").collect();
+    assert_eq!(effects, [Ok(Effect::FlushAll), Err(DecodeError::UnknownEffect { op: 99 })]);
+}
+
+#[test]
+fn the_gate_is_told_of_each_key_written_once() {
+    let keyspace = keyspace();
+    let mut batch = Batch::default();
+    batch.append(&Effect::PutString { db: 1, key: b"a", value: b"" }, &keyspace);
+    batch.append(&Effect::Delete { db: 2, key: b"a" }, &keyspace);
+    assert!(!batch.take_floor());
+    let touched: Vec<_> = batch.take_touched().collect();
+    assert_eq!(touched, [keyspace.hash(1, b"a"), keyspace.hash(2, b"a")]);
+    assert_ne!(touched[0], touched[1]);
+    assert_eq!(batch.take_touched().count(), 0);
+    for flush in [Effect::FlushDatabase { db: 0 }, Effect::FlushAll] {
+        batch.append(&flush, &keyspace);
+        assert_eq!(batch.take_touched().count(), 0);
+        assert!(batch.take_floor());
+        assert!(!batch.take_floor());
+    }
+}
+
+#[test]
+fn a_closed_batch_is_empty_and_writes_into_the_buffer_it_was_given() {
+    let keyspace = keyspace();
+    let mut batch = Batch::default();
+    assert!(batch.is_empty());
+    batch.append(&Effect::FlushAll, &keyspace);
+    assert_eq!((batch.is_empty(), batch.effect_count(), batch.len()), (false, 1, 10));
+    assert!(batch.take_floor());
+    let mut body = Vec::with_capacity(1000);
+    body.extend_from_slice(b"the body of an earlier entry");
+    let buffer = body.as_ptr();
+    batch.close_into(5, &mut body);
+    assert_eq!(body, b"\x01\x05\0\0\0\0\0\0\0\x04");
+    assert_eq!((batch.is_empty(), batch.effect_count(), batch.len()), (true, 0, 0));
+
+    batch.append(&Effect::FlushAll, &keyspace);
+    let body = close(&mut batch, 6);
+    assert_eq!(body, b"\x01\x06\0\0\0\0\0\0\0\x04");
+    assert_eq!(body.as_ptr(), buffer);
+}
+
+#[test]
+fn a_cleared_batch_forgets_effects_keys_and_floor() {
+    let keyspace = keyspace();
+    let mut batch = Batch::default();
+    batch.append(&Effect::Delete { db: 0, key: b"a" }, &keyspace);
+    batch.append(&Effect::FlushAll, &keyspace);
+    batch.clear();
+    assert!(batch.is_empty());
+    assert_eq!(batch.len(), 0);
+    assert_eq!(batch.take_touched().count(), 0);
+    assert!(!batch.take_floor());
+}
+
+proptest! {
+    #[test]
+    fn a_batch_is_read_as_it_was_gathered(
+        clock_ms: u64,
+        effects in prop::collection::vec(effect(), 1..20),
+    ) {
+        let keyspace = keyspace();
+        let mut batch = Batch::default();
+        for effect in &effects {
+            batch.append(&effect.borrow(), &keyspace);
+        }
+        prop_assert_eq!(batch.effect_count(), effects.len());
+        let body = close(&mut batch, clock_ms);
+        let reader = BatchReader::new(&body).expect("this build wrote it");
+        prop_assert_eq!(reader.clock_ms(), clock_ms);
+        let read: Result<Vec<_>, _> = reader.collect();
+        let written: Vec<_> = effects.iter().map(|effect| effect.borrow()).collect();
+        prop_assert_eq!(read, Ok(written));
+    }
+
+    #[test]
+    fn any_body_is_read_to_its_end_or_to_one_error(
+        tail in prop::collection::vec(prop_oneof![0u8..6, any::<u8>()], 0..200),
+    ) {
+        let mut body = vec![VERSION, 0, 0, 0, 0, 0, 0, 0, 0];
+        body.extend_from_slice(&tail);
+        let effects: Vec<_> = BatchReader::new(&body).expect("the header is whole").collect();
+        let errors = effects.iter().filter(|effect| effect.is_err()).count();
+        prop_assert!(errors <= 1);
+        if errors == 1 {
+            prop_assert!(effects.last().is_some_and(Result::is_err));
+        } else {
+            let mut encoded = Vec::new();
+            for effect in effects.into_iter().flatten() {
+                effect.encode(&mut encoded);
+            }
+            prop_assert_eq!(encoded, tail);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What a command is: the one declaration from which everything about it is derived.
+//!
+//! A family's file declares each [`Command`] as a constant above its handler. The type of `run`
+//! is the declaring crate's: the engine's commands run on a slice's keyspace, the node's on a
+//! session or on the whole node. Arity checks, routing by keys, `COMMAND` and its documentation
+//! are the same for all and live here; `describe` prints them.
+
+mod describe;
+#[cfg(test)]
+mod tests;
+
+use crate::batch::HEADER_SIZE;
+use crate::effect::EFFECT_OVERHEAD_MAX;
+use crate::error::CommandError;
+
+/// A command as its family declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<R: 'static> {
+    /// Lower case. A subcommand has its container's name before it: `config|get`.
+    pub name: &'static str,
+    pub summary: &'static str,
+    /// The Redis version that had it first.
+    pub since: &'static str,
+    pub complexity: &'static str,
+    pub group: Group,
+    pub arity: Arity,
+    pub keys: Keys,
+    pub acl: Acl,
+    pub flags: &'static [Flag],
+    /// Redis's hints to cluster clients, such as `request_policy:all_shards`.
+    pub tips: &'static [&'static str],
+    pub run: R,
+}
+
+/// What the declaration of a command derives from the kind of its handler.
+pub trait Runs: Sized + 'static {
+    /// What the handler may do to keys.
+    fn access(&self) -> Access;
+
+    /// The subcommands, if this is a container such as `CONFIG`.
+    fn subcommands(&self) -> &'static [Command<Self>] {
+        &[]
+    }
+}
+
+/// What a command may do to keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is not about the keyspace.
+    None,
+    Read,
+    Write,
+}
+
+/// How many words a request has, the command's name among them (a subcommand's two words are
+/// both counted).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    Exactly(u16),
+    AtLeast(u16),
+}
+
+/// Where the keys are among the arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    None,
+    /// The first argument.
+    First(&'static [KeyFlag]),
+    /// Every argument.
+    All(&'static [KeyFlag]),
+    /// From word `first` (the name is word 0) in steps; `last` below zero counts from the end,
+    /// -1 being the last word.
+    Range {
+        first: u16,
+        last: i16,
+        step: u16,
+        flags: &'static [KeyFlag],
+    },
+}
+
+/// What a command does to its keys, in Redis's terms and in the order Redis reports them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyFlag {
+    /// Reads the value and changes nothing.
+    Ro,
+    /// Changes the value.
+    Rw,
+    /// Overwrites the value whatever it was.
+    Ow,
+    /// Removes the key.
+    Rm,
+    /// The value reaches the client or another key.
+    Access,
+    /// The value may change to one that depends on the old.
+    Update,
+    /// A value is added and none is changed.
+    Insert,
+    /// Something is deleted.
+    Delete,
+    /// The flags depend on the arguments.
+    VariableFlags,
+}
+
+/// The ACL category a command belongs to by its subject. Categories that follow from something
+/// else (`@read`, `@write`, `@fast`, `@slow`, `@admin`) are derived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acl {
+    None,
+    Keyspace,
+    String,
+    Connection,
+}
+
+/// The chapter of Redis's manual a command is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Generic,
+    String,
+    Connection,
+    Server,
+}
+
+/// What is special about a command, in the order Redis reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flag {
+    /// Refused when memory is full.
+    DenyOom,
+    Admin,
+    NoScript,
+    /// Allowed while recovery goes on.
+    Loading,
+    /// Allowed on a replica that lost its leader.
+    Stale,
+    /// Constant or logarithmic work.
+    Fast,
+    /// Allowed before authentication.
+    NoAuth,
+    /// Allowed while a script runs too long.
+    AllowBusy,
+    /// Belongs to `@dangerous`; `COMMAND` does not list it among the flags.
+    Dangerous,
+}
+
+impl<R: Runs> Command<R> {
+    /// The keys among `args`, which are the words after the name.
+    pub fn keys<'a>(&self, args: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [u8]> + use<'a, R> {
+        let (first, last, step) = self.keys.range();
+        let words = args.len() as i64 + 1;
+        let last = if last < 0 { words + i64::from(last) } else { i64::from(last) };
+        let end = last.clamp(0, words - 1) as usize;
+        let start = usize::from(first).max(1) - 1;
+        let keys = if first == 0 || end <= start { &[][..] } else { &args[start..end] };
+        keys.iter().copied().step_by(usize::from(step).max(1))
+    }
+
+    /// Refuses a request of a wrong number of words.
+    pub fn check_arity(&self, words: usize) -> Result<(), CommandError> {
+        let fits = match self.arity {
+            Arity::Exactly(count) => words == usize::from(count),
+            Arity::AtLeast(count) => usize::from(count) <= words,
+        };
+        if fits { Ok(()) } else { Err(CommandError::WrongArity { name: self.name }) }
+    }
+
+    /// The most bytes one execution with `args` may log: what must fit before it executes.
+    ///
+    /// It holds for commands that log at most one effect an argument and nothing that is not
+    /// among the arguments, but for a number.
+    #[must_use]
+    pub fn effect_size_max(&self, args: &[&[u8]]) -> usize {
+        match self.run.access() {
+            Access::None | Access::Read => 0,
+            Access::Write => {
+                let arguments: usize = args.iter().map(|arg| EFFECT_OVERHEAD_MAX + arg.len()).sum();
+                HEADER_SIZE + EFFECT_OVERHEAD_MAX + INTEGER_SIZE_MAX + arguments
+            }
+        }
+    }
+
+    /// The subcommand called `word`, in any case, if this is a container that has it.
+    pub fn subcommand(&self, word: &[u8]) -> Option<&'static Command<R>> {
+        self.run.subcommands().iter().find(|command| {
+            let (_, name) = command.name.split_once('|').expect("a subcommand names its container");
+            name.as_bytes().eq_ignore_ascii_case(word)
+        })
+    }
+
+    pub fn has_flag(&self, flag: Flag) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    pub fn is_write(&self) -> bool {
+        self.run.access() == Access::Write
+    }
+}
+
+impl Keys {
+    /// First, last and step as `COMMAND` reports them; zeros if there are no keys.
+    pub fn range(&self) -> (u16, i16, u16) {
+        match *self {
+            Keys::None => (0, 0, 0),
+            Keys::First(_) => (1, 1, 1),
+            Keys::All(_) => (1, -1, 1),
+            Keys::Range { first, last, step, .. } => (first, last, step),
+        }
+    }
+
+    fn flags(&self) -> &'static [KeyFlag] {
+        match *self {
+            Keys::None => &[],
+            Keys::First(flags) | Keys::All(flags) | Keys::Range { flags, .. } => flags,
+        }
+    }
+}
+
+/// The longest decimal text of a 64-bit integer: bytes.
+const INTEGER_SIZE_MAX: usize = 20;
+
+/// For a family's build-time check: the names rise.
+pub const fn is_sorted<R>(family: &[Command<R>]) -> bool {
+    let mut index = 1;
+    while index < family.len() {
+        if !is_before(family[index - 1].name.as_bytes(), family[index].name.as_bytes()) {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+const fn is_before(left: &[u8], right: &[u8]) -> bool {
+    let mut index = 0;
+    while index < left.len() && index < right.len() {
+        if left[index] != right[index] {
+            return left[index] < right[index];
+        }
+        index += 1;
+    }
+    left.len() < right.len()
+}

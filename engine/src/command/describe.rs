@@ -1,0 +1,181 @@
+//! Prints declarations in the shapes of Redis 7's `COMMAND INFO` and `COMMAND DOCS`.
+
+use super::{Access, Acl, Arity, Command, Flag, Group, KeyFlag, Keys, Runs};
+use crate::reply::ReplySink;
+
+impl<R: Runs> Command<R> {
+    /// The ten elements `COMMAND` and `COMMAND INFO` give for one command.
+    pub fn write_info(&self, reply: &mut dyn ReplySink) {
+        let (first, last, step) = self.keys.range();
+        reply.array(10);
+        reply.bulk(self.name.as_bytes());
+        reply.integer(self.arity.signed());
+        write_names(&self.flag_names(), reply);
+        reply.integer(i64::from(first));
+        reply.integer(i64::from(last));
+        reply.integer(i64::from(step));
+        write_names(&self.acl_names(), reply);
+        reply.set(self.tips.len());
+        for tip in self.tips {
+            reply.bulk(tip.as_bytes());
+        }
+        self.keys.write_specs(reply);
+        match self.run.subcommands() {
+            // Redis's way: none are a set, some are an array.
+            [] => reply.set(0),
+            subcommands => {
+                reply.array(subcommands.len());
+                for subcommand in subcommands {
+                    subcommand.write_info(reply);
+                }
+            }
+        }
+    }
+
+    /// The name and its documentation: one pair of the map `COMMAND DOCS` replies with.
+    pub fn write_docs(&self, reply: &mut dyn ReplySink) {
+        let subcommands = self.run.subcommands();
+        reply.bulk(self.name.as_bytes());
+        reply.map(if subcommands.is_empty() { 4 } else { 5 });
+        for (field, text) in [
+            ("summary", self.summary),
+            ("since", self.since),
+            ("group", self.group.name()),
+            ("complexity", self.complexity),
+        ] {
+            reply.bulk(field.as_bytes());
+            reply.bulk(text.as_bytes());
+        }
+        if !subcommands.is_empty() {
+            reply.bulk(b"subcommands");
+            reply.map(subcommands.len());
+            for subcommand in subcommands {
+                subcommand.write_docs(reply);
+            }
+        }
+    }
+
+    /// Flags as `COMMAND` reports them, those that follow from the handler's kind first.
+    pub fn flag_names(&self) -> Vec<&'static str> {
+        let derived = match self.run.access() {
+            Access::None => None,
+            Access::Read => Some("readonly"),
+            Access::Write => Some("write"),
+        };
+        derived.into_iter().chain(self.flags.iter().filter_map(|flag| flag.name())).collect()
+    }
+
+    /// Every ACL category the command is in, in the order Redis reports them.
+    pub fn acl_names(&self) -> Vec<&'static str> {
+        let is_admin = self.has_flag(Flag::Admin);
+        let is_dangerous = is_admin || self.has_flag(Flag::Dangerous);
+        let is_fast = self.has_flag(Flag::Fast);
+        let access = self.run.access();
+        let member = [
+            (self.acl == Acl::Keyspace, "@keyspace"),
+            (access == Access::Read, "@read"),
+            (access == Access::Write, "@write"),
+            (self.acl == Acl::String, "@string"),
+            (is_admin, "@admin"),
+            (is_fast, "@fast"),
+            (!is_fast, "@slow"),
+            (is_dangerous, "@dangerous"),
+            (self.acl == Acl::Connection, "@connection"),
+        ];
+        member.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
+    }
+}
+
+impl Arity {
+    /// Redis's convention: a count of words, negative if more are allowed.
+    pub fn signed(self) -> i64 {
+        match self {
+            Arity::Exactly(count) => i64::from(count),
+            Arity::AtLeast(count) => -i64::from(count),
+        }
+    }
+}
+
+impl Keys {
+    /// Key specifications: where the search begins, how keys follow from there.
+    fn write_specs(&self, reply: &mut dyn ReplySink) {
+        if *self == Keys::None {
+            reply.set(0);
+            return;
+        }
+        let (first, last, step) = self.range();
+        // Here a last key is told relative to the first.
+        let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
+        reply.set(1);
+        reply.map(3);
+        reply.bulk(b"flags");
+        let flags: Vec<_> = self.flags().iter().map(|flag| flag.name()).collect();
+        write_names(&flags, reply);
+        write_spec("begin_search", "index", &[("index", i64::from(first))], reply);
+        let range = [("lastkey", last), ("keystep", i64::from(step)), ("limit", 0)];
+        write_spec("find_keys", "range", &range, reply);
+    }
+}
+
+fn write_spec(name: &str, kind: &str, numbers: &[(&str, i64)], reply: &mut dyn ReplySink) {
+    reply.bulk(name.as_bytes());
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(numbers.len());
+    for (field, number) in numbers {
+        reply.bulk(field.as_bytes());
+        reply.integer(*number);
+    }
+}
+
+fn write_names(names: &[&str], reply: &mut dyn ReplySink) {
+    reply.set(names.len());
+    for name in names {
+        reply.simple(name);
+    }
+}
+
+impl Flag {
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Flag::DenyOom => Some("denyoom"),
+            Flag::Admin => Some("admin"),
+            Flag::NoScript => Some("noscript"),
+            Flag::Loading => Some("loading"),
+            Flag::Stale => Some("stale"),
+            Flag::Fast => Some("fast"),
+            Flag::NoAuth => Some("no_auth"),
+            Flag::AllowBusy => Some("allow_busy"),
+            Flag::Dangerous => None,
+        }
+    }
+}
+
+impl KeyFlag {
+    fn name(self) -> &'static str {
+        match self {
+            KeyFlag::Ro => "RO",
+            KeyFlag::Rw => "RW",
+            KeyFlag::Ow => "OW",
+            KeyFlag::Rm => "RM",
+            KeyFlag::Access => "access",
+            KeyFlag::Update => "update",
+            KeyFlag::Insert => "insert",
+            KeyFlag::Delete => "delete",
+            KeyFlag::VariableFlags => "variable_flags",
+        }
+    }
+}
+
+impl Group {
+    fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Connection => "connection",
+            Group::Server => "server",
+        }
+    }
+}
