@@ -1,0 +1,686 @@
+//! One core's running log: group commit with several frames in flight.
+//!
+//! A turn appends records to the open batch and closes it; the batch becomes one frame, or a run
+//! of frames, at once given its number and its place. Frames leave in order and complete in any
+//! order; `durable` is the contiguous prefix.
+//!
+//! ```text
+//!   durable          in flight (at most W)       queued                  open batch
+//!   ───────────┤├──────────────────────────┤├──────────────────────┤├─────────────────
+//!   1 .. durable   durable+1 .. emitted        emitted+1 .. last        no number yet
+//! ```
+//!
+//! A segment's header is written in its turn before the frames behind it, but they do not wait for
+//! it: they only count once it is durable.
+//!
+//! # Invariants
+//!
+//! * Numbers are dense from `durable` through the frames in flight and queued to `last`.
+//! * A queued frame has prepared room: it was found when the frame got its place.
+//! * A hint names the last frame of a batch that is durable, and of no later one: recovery drops
+//!   a run without its last, and must never have to drop what a hint vouched for.
+
+use std::collections::VecDeque;
+
+use base::{CoreId, FrameSequence, Map, Now, Prng, SliceId};
+
+use crate::bytes::BLOCK;
+use crate::config::Config;
+use crate::file::LogFile;
+use crate::frame::{FrameHeader, HINTS_MAX, Identity};
+use crate::output::{Chain, Content, Event, Halt, IoError, Operation, Output, Write, WriteRefusal};
+use crate::planted::{Plant, Planted};
+use crate::record::{HardState, Record};
+use crate::recovery::Recovered;
+use crate::segment::{HEADER_SIZE, SegmentHeader};
+use crate::wal::flight::{Flight, Flying};
+use crate::wal::plan::{Layout, OpenBatch, Queued, QueuedFrame};
+use crate::wal::slots::Slots;
+use crate::wal::spares::{Duty, Spares};
+
+pub use crate::wal::stats::Stats;
+
+mod flight;
+mod plan;
+mod slots;
+mod spares;
+mod stats;
+
+/// Owner: core.
+#[derive(Debug)]
+pub struct Wal {
+    config: Config,
+    planted: Planted,
+    prng: Prng,
+    now: Now,
+    boot: u64,
+    log_start: FrameSequence,
+    phase: Phase,
+    tokens: u64,
+    /// Operations in flight that are not frames.
+    pending: Vec<(u64, Pending)>,
+    duties: VecDeque<Duty>,
+
+    open: OpenBatch,
+    /// The last frame with records of each slice, the open batch not counted.
+    slice_frames: Map<SliceId, FrameSequence>,
+    /// Durable hints of other logs of the node. Never shorter: queued frames count on it.
+    hints: Vec<(CoreId, FrameSequence)>,
+    layout: Layout,
+    queue: VecDeque<Queued>,
+    /// The payloads of the batches in the queue.
+    batches: VecDeque<Vec<u8>>,
+    /// The first of `batches` has been lent to its end.
+    is_batch_spent: bool,
+    pool: Vec<Vec<u8>>,
+    /// The last frame that has a number.
+    last: FrameSequence,
+    chain: Chain,
+    flight: Flight,
+    spares: Spares,
+    slots: Slots,
+    seal: Seal,
+    stats: Stats,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Flushing what recovery read, so that it cannot be lost any more once it is used.
+    Flushing { left: usize },
+    /// Waiting for a spare segment to open.
+    Seeking,
+    /// The header of the first segment of this boot is on its way.
+    Opening,
+    Running,
+    Halted { told: Option<Halt> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    Flush(LogFile),
+    Prepare(LogFile),
+    Remove(LogFile),
+    /// The header of a segment in which nothing lives is written over with zeros.
+    Zero(u32),
+    Header(u32),
+    Slot { generation: u64, offset: u64 },
+}
+
+/// The frame that says the log is durable to its end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seal {
+    /// Nothing but a seal or this boot's first header was written last.
+    is_sealed: bool,
+    /// As soon as everything is durable.
+    is_wanted: bool,
+    /// When it is due, if nothing else is written until then.
+    at_us: Option<u64>,
+}
+
+/// No such file or directory: a file half made, or removed by a start that died.
+const ENOENT: i32 = 2;
+
+/// Buffers of batches kept for the next ones,
+const POOL_MAX: usize = 8;
+/// and their size at most.
+const POOLED_SIZE_MAX: usize = 1024 * 1024;
+
+impl Wal {
+    /// Takes a recovered log over. It is not running yet: the tail is flushed and a new segment
+    /// opened first.
+    pub fn new(config: Config, recovered: Recovered, prng: Prng, now: Now) -> Self {
+        config.check();
+        let planted = recovered.planted;
+        let files = recovered.files;
+        let identity = Identity { node_uuid: config.node_uuid, log: config.log };
+        let mut wal = Self {
+            planted,
+            prng,
+            now,
+            boot: recovered.boot + 1,
+            log_start: recovered.log_start,
+            phase: Phase::Flushing { left: 0 },
+            tokens: 0,
+            pending: Vec::new(),
+            duties: VecDeque::new(),
+            open: OpenBatch::default(),
+            slice_frames: recovered.slice_frames,
+            hints: Vec::new(),
+            layout: Layout::default(),
+            queue: VecDeque::new(),
+            batches: VecDeque::new(),
+            is_batch_spent: false,
+            pool: Vec::new(),
+            last: recovered.last,
+            chain: Chain { crc: recovered.last_crc, lent: false },
+            flight: Flight::new(recovered.proven, planted),
+            spares: Spares::new(&config, &files),
+            slots: Slots::new(identity, recovered.votes, recovered.generation),
+            seal: Seal::default(),
+            stats: Stats::default(),
+            config,
+        };
+        let mut left = 0;
+        if !planted.is(Plant::UseTailUnflushed) {
+            let tail = files.tail.iter().map(|id| LogFile::Segment(*id));
+            for file in tail.chain(files.hard_state.then_some(LogFile::HardState)) {
+                wal.duties.push_back(Duty::Flush(file));
+                left += 1;
+            }
+        }
+        for id in files.dead {
+            wal.duties.push_back(Duty::Zero(id));
+        }
+        for id in files.unfit {
+            wal.duties.push_back(Duty::Remove(LogFile::Segment(id)));
+        }
+        wal.phase = Phase::Flushing { left };
+        if left == 0 {
+            wal.use_tail();
+        }
+        wal.drive();
+        wal
+    }
+
+    /// May records be appended? Not before what was recovered can no longer be lost.
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running && self.spares.has_hard_state()
+    }
+
+    /// Adds a record to the open batch. Call only while running, and within [`room`](Self::room),
+    /// but for the few records that must be written even on a full disk.
+    pub fn append(&mut self, record: Record<'_>) {
+        let slice = record.slice();
+        let previous = self.slice_frames.get(&slice).copied().unwrap_or_default();
+        record.encode(previous, &mut self.open.payload);
+        self.open.record_count += 1;
+        if self.open.slices.last() != Some(&slice) {
+            self.open.slices.push(slice);
+        }
+    }
+
+    /// Turns the open batch into frames. The batch is durable when [`durable`](Self::durable) has
+    /// reached the returned number. None if the batch is empty.
+    pub fn close_batch(&mut self, now: Now) -> Option<FrameSequence> {
+        self.now = now;
+        if self.open.record_count == 0 {
+            return None;
+        }
+        if self.is_halted() {
+            // Whoever asks learns of a number that will never be durable.
+            self.open.clear();
+            return Some(self.last.next());
+        }
+        assert!(self.is_running(), "nothing is written before the recovered tail is safe");
+        let payload = std::mem::replace(&mut self.open.payload, self.pool.pop().unwrap_or_default());
+        self.stats.batches += 1;
+        self.stats.records += u64::from(self.open.record_count);
+        self.stats.record_bytes += payload.len() as u64;
+        self.plan_batch(payload.len());
+        self.batches.push_back(payload);
+        for slice in self.open.slices.drain(..) {
+            self.slice_frames.insert(slice, self.last);
+        }
+        self.open.record_count = 0;
+        self.seal.is_sealed = false;
+        self.seal.at_us = None;
+        self.drive();
+        self.check();
+        Some(self.last)
+    }
+
+    /// Writes terms and votes to the double slot; slices not named keep theirs. Returns the
+    /// generation that holds them. The commit is not stored here.
+    pub fn write_hard_states(&mut self, states: &[HardState]) -> u64 {
+        self.slots.write(states)
+    }
+
+    /// The generation of the double slot known to be durable.
+    pub fn hard_state_durable(&self) -> u64 {
+        self.slots.durable()
+    }
+
+    /// The contiguous durable prefix.
+    pub fn durable(&self) -> FrameSequence {
+        self.flight.durable()
+    }
+
+    /// Are all frames in flight that may be, so that closing a batch would only queue it?
+    pub fn window_is_full(&self) -> bool {
+        self.config.frames_in_flight <= self.flight.len() + self.queue.len()
+    }
+
+    /// Bytes of records, their headers included, that may still be appended to the open batch.
+    ///
+    /// One spare segment is held back, for records that must be written even on a full disk.
+    pub fn room(&self) -> u64 {
+        if !self.is_running() {
+            return 0;
+        }
+        let Some(spares) = self.spares.ready().checked_sub(1) else { return 0 };
+        let active = plan::payload_room(self.layout.left(), &self.config);
+        let spare = plan::payload_room(self.config.capacity(), &self.config);
+        (active + spares as u64 * spare).saturating_sub(self.open.payload.len() as u64)
+    }
+
+    /// Prepares segments until `bytes` of records have room, or the disk has none.
+    pub fn request_room(&mut self, bytes: u64) {
+        self.spares.want_room(bytes);
+        self.drive();
+    }
+
+    /// Some while the disk is full and fewer segments than the minimum are prepared.
+    pub fn refuses_writes(&self) -> Option<&WriteRefusal> {
+        self.spares.refusal()
+    }
+
+    /// Some if `bytes` of records have no room and the disk is too full to make it: the answer to
+    /// a [`request_room`](Self::request_room) that will not be met.
+    pub fn refuses_room(&self, bytes: u64) -> Option<&WriteRefusal> {
+        let refusal = self.spares.refusal().or(self.spares.room_refusal());
+        refusal.filter(|_| self.room() < bytes)
+    }
+
+    /// Notes how far another log of the node is durable; the next frames say so.
+    pub fn note_hint(&mut self, log: CoreId, durable: FrameSequence) {
+        assert!(log != self.config.log, "every frame carries its own log's hint anyway");
+        if let Some((_, known)) = self.hints.iter_mut().find(|(known, _)| *known == log) {
+            *known = durable.max(*known);
+        } else if self.hints.len() < HINTS_MAX {
+            self.hints.push((log, durable));
+        }
+    }
+
+    /// Takes a completion.
+    ///
+    /// # Panics
+    ///
+    /// If the token is not in flight: then a completion was told twice or invented.
+    pub fn handle(&mut self, event: Event, now: Now) {
+        self.now = now;
+        if self.is_halted() {
+            return;
+        }
+        if let Some(place) = self.flight.find(event.token) {
+            match event.result {
+                Ok(()) => self.flight.complete(event.token),
+                Err(error) => {
+                    let (file, offset) = place;
+                    return self.halt(Operation::Write, LogFile::Segment(file), offset, error);
+                }
+            }
+        } else {
+            let at = self.pending.iter().position(|(token, _)| *token == event.token);
+            let at = at.expect("a completion belongs to an operation in flight");
+            let (_, pending) = self.pending.swap_remove(at);
+            self.complete(pending, event.result);
+        }
+        self.advance();
+    }
+
+    /// Does what is due: the seal of an idle log, the retry of a failed preparation.
+    pub fn handle_time(&mut self, now: Now) {
+        self.now = now;
+        if self.is_halted() {
+            return;
+        }
+        if self.seal.at_us.is_some_and(|at| at <= now.monotonic_us) {
+            self.seal.is_wanted = true;
+        }
+        self.advance();
+    }
+
+    /// When `handle_time` has something to do.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        if self.is_halted() {
+            return None;
+        }
+        [self.seal.at_us, self.spares.poll_timeout()].into_iter().flatten().min()
+    }
+
+    pub fn has_output(&self) -> bool {
+        match self.phase {
+            Phase::Halted { told } => told.is_some(),
+            _ => !self.duties.is_empty() || self.may_write_slot() || self.may_emit(),
+        }
+    }
+
+    /// The next thing to do. A [`Write`] is encoded before anything else is asked of the log.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        assert!(!self.chain.lent, "the write lent before was not encoded");
+        self.recycle_spent();
+        if let Phase::Halted { told } = &mut self.phase {
+            return told.take().map(Output::Halt);
+        }
+        if let Some(duty) = self.duties.pop_front() {
+            return Some(self.carry(duty));
+        }
+        if self.may_write_slot() {
+            return Some(self.write_slot());
+        }
+        if self.may_emit() { Some(self.emit()) } else { None }
+    }
+
+    /// Seals the log as soon as everything is durable: a clean end. Then wait for
+    /// [`is_idle`](Self::is_idle).
+    pub fn seal(&mut self, now: Now) {
+        self.now = now;
+        self.seal.is_wanted = true;
+        self.advance();
+    }
+
+    /// Nothing is queued and nothing in flight but the making of spare files.
+    pub fn is_idle(&self) -> bool {
+        let waits = |pending: &Pending| {
+            !matches!(pending, Pending::Prepare(_) | Pending::Remove(_))
+        };
+        self.is_halted()
+            || (self.queue.is_empty()
+                && self.flight.is_empty()
+                && self.slots.is_idle()
+                && (self.seal.is_sealed || !self.seal.is_wanted)
+                && !self.pending.iter().any(|(_, pending)| waits(pending)))
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Plants a bug.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, planted: Planted) {
+        self.planted = planted;
+        self.flight.plant(planted);
+    }
+
+    fn is_halted(&self) -> bool {
+        matches!(self.phase, Phase::Halted { .. })
+    }
+
+    /// Final: a later success of the disk means nothing any more (fsync(2)).
+    fn halt(&mut self, operation: Operation, file: LogFile, offset: u64, error: IoError) {
+        assert!(!self.is_halted());
+        base::mark!("wal: halted");
+        self.phase = Phase::Halted { told: Some(Halt { operation, file, offset, error }) };
+        self.seal = Seal::default();
+        self.duties.clear();
+        self.queue.clear();
+    }
+
+    fn complete(&mut self, pending: Pending, result: Result<(), IoError>) {
+        let now_us = self.now.monotonic_us;
+        match (pending, result) {
+            (Pending::Prepare(file), Err(IoError::NoSpace)) => {
+                self.stats.no_space += 1;
+                let duty = self.spares.note_no_space(file, now_us);
+                self.duties.extend(duty);
+            }
+            // What was to be removed stays, which harms nothing; or it was not there.
+            (Pending::Remove(file), Ok(()) | Err(IoError::NoSpace | IoError::Other(ENOENT))) => {
+                let is_gone = result != Err(IoError::NoSpace);
+                self.spares.note_removed(file, is_gone, now_us);
+            }
+            (Pending::Flush(file), Err(error)) => self.halt(Operation::Flush, file, 0, error),
+            (Pending::Prepare(file), Err(error)) => self.halt(Operation::Prepare, file, 0, error),
+            (Pending::Remove(file), Err(error)) => self.halt(Operation::Remove, file, 0, error),
+            (Pending::Zero(id) | Pending::Header(id), Err(error)) => {
+                self.halt(Operation::Write, LogFile::Segment(id), 0, error);
+            }
+            (Pending::Slot { offset, .. }, Err(error)) => {
+                self.halt(Operation::Write, LogFile::HardState, offset, error);
+            }
+            (Pending::Flush(file), Ok(())) => {
+                let Phase::Flushing { left } = &mut self.phase else {
+                    unreachable!("only a start flushes");
+                };
+                if file != LogFile::HardState {
+                    self.duties.push_back(Duty::Release(file));
+                }
+                *left -= 1;
+                if *left == 0 {
+                    self.use_tail();
+                }
+            }
+            (Pending::Prepare(file), Ok(())) => self.spares.note_prepared(file),
+            (Pending::Zero(id), Ok(())) => self.spares.note_zeroed(id),
+            (Pending::Header(id), Ok(())) => {
+                self.flight.note_header(id);
+                if self.phase == Phase::Opening {
+                    self.phase = Phase::Running;
+                    // The header's hint says what a seal would say.
+                    self.seal.is_sealed = true;
+                }
+            }
+            (Pending::Slot { generation, .. }, Ok(())) => self.slots.complete(generation),
+        }
+    }
+
+    /// What was recovered can no longer be lost.
+    fn use_tail(&mut self) {
+        self.flight.set_durable(self.last);
+        self.slots.flushed();
+        self.phase = Phase::Seeking;
+    }
+
+    /// Draws the consequences of what has just happened.
+    fn advance(&mut self) {
+        if self.is_halted() {
+            return;
+        }
+        self.flight.advance();
+        while let Some(file) = self.flight.pop_segment() {
+            self.duties.push_back(Duty::Release(LogFile::Segment(file)));
+        }
+        self.drive_seal();
+        self.drive();
+        self.check();
+    }
+
+    fn drive_seal(&mut self) {
+        let all_durable = self.phase == Phase::Running
+            && self.queue.is_empty()
+            && self.flight.is_empty()
+            && self.durable() == self.last;
+        if self.seal.is_sealed || !all_durable {
+            return;
+        }
+        if !self.seal.is_wanted {
+            let due = self.now.monotonic_us + self.config.seal_after_us;
+            self.seal.at_us.get_or_insert(due);
+            return;
+        }
+        self.seal = Seal { is_sealed: true, is_wanted: false, at_us: None };
+        // On a full disk the last block is worth more than a seal.
+        if BLOCK <= self.layout.left() || 0 < self.spares.ready() {
+            base::mark!("wal: seal");
+            self.stats.seals += 1;
+            self.plan_seal();
+        }
+    }
+
+    /// Opens the first segment, and asks for the files that are wanted.
+    fn drive(&mut self) {
+        if self.is_halted() {
+            return;
+        }
+        if self.phase == Phase::Seeking && 0 < self.spares.ready() {
+            self.phase = Phase::Opening;
+            self.open_segment();
+        }
+        let has_segment = matches!(self.phase, Phase::Opening | Phase::Running);
+        let wanted = if has_segment { self.wanted_spares() } else { self.config.spare_segments + 1 };
+        let is_running = self.phase == Phase::Running;
+        let duty = self.spares.next_duty(wanted, self.now.monotonic_us, is_running);
+        self.duties.extend(duty);
+    }
+
+    /// Spare segments to have ready, with those a big write asked for.
+    fn wanted_spares(&mut self) -> usize {
+        let least = self.config.spare_segments;
+        let missing = self.spares.wanted_room().saturating_sub(self.room());
+        if missing == 0 {
+            self.spares.want_no_room();
+            return least;
+        }
+        let each = plan::payload_room(self.config.capacity(), &self.config);
+        let held = self.spares.ready().max(1) as u64;
+        least.max((held + missing.div_ceil(each)) as usize)
+    }
+
+    fn token(&mut self, pending: Pending) -> u64 {
+        self.tokens += 1;
+        self.pending.push((self.tokens, pending));
+        self.tokens
+    }
+
+    fn carry(&mut self, duty: Duty) -> Output<'static> {
+        match duty {
+            Duty::Flush(file) => Output::Flush { token: self.token(Pending::Flush(file)), file },
+            Duty::Prepare(file, size) => {
+                Output::Prepare { token: self.token(Pending::Prepare(file)), file, size }
+            }
+            Duty::Remove(file) => Output::Remove { token: self.token(Pending::Remove(file)), file },
+            Duty::Release(file) => Output::Release { file },
+            Duty::Zero(id) => Output::Write(Write {
+                token: self.token(Pending::Zero(id)),
+                file: LogFile::Segment(id),
+                offset: 0,
+                size: HEADER_SIZE,
+                content: Content::Zeros,
+            }),
+        }
+    }
+
+    fn may_write_slot(&self) -> bool {
+        !matches!(self.phase, Phase::Flushing { .. } | Phase::Halted { .. })
+            && self.spares.has_hard_state()
+            && self.slots.may_write()
+    }
+
+    fn write_slot(&mut self) -> Output<'static> {
+        let slot = self.slots.take(self.flight.hint());
+        let (offset, size) = (slot.offset(), slot.size());
+        let token = self.token(Pending::Slot { generation: slot.generation, offset });
+        self.stats.hard_state_writes += 1;
+        Output::Write(Write {
+            token,
+            file: LogFile::HardState,
+            offset,
+            size,
+            content: Content::Slot(slot),
+        })
+    }
+
+    fn may_emit(&self) -> bool {
+        matches!(self.phase, Phase::Opening | Phase::Running)
+            && !self.queue.is_empty()
+            && self.flight.len() < self.config.frames_in_flight
+    }
+
+    /// Lends the next queued frame or header.
+    fn emit(&mut self) -> Output<'_> {
+        let queued = self.queue.pop_front().expect("something is queued");
+        match queued {
+            Queued::Header { file, salt, first_sequence, created_ms } => {
+                let header = SegmentHeader {
+                    node_uuid: self.config.node_uuid,
+                    log: self.config.log,
+                    boot: self.boot,
+                    salt,
+                    segment_size: self.config.segment_size,
+                    first_sequence,
+                    previous_crc: self.chain.crc,
+                    created_ms,
+                    durable_hint: self.flight.hint(),
+                    log_start: self.log_start,
+                };
+                self.stats.segments_opened += 1;
+                Output::Write(Write {
+                    token: self.token(Pending::Header(file)),
+                    file: LogFile::Segment(file),
+                    offset: 0,
+                    size: HEADER_SIZE,
+                    content: Content::Header(header),
+                })
+            }
+            Queued::Frame(frame) => self.emit_frame(frame),
+        }
+    }
+
+    fn emit_frame(&mut self, frame: QueuedFrame) -> Output<'_> {
+        let QueuedFrame { sequence, file, offset, salt, run, is_seal, .. } = frame;
+        let mut durable_hint = self.flight.hint();
+        if self.planted.is(Plant::LostHint) {
+            let ahead = durable_hint.0 + self.config.frames_in_flight as u64;
+            durable_hint = FrameSequence(ahead.min(sequence.0 - 1));
+        }
+        let header = FrameHeader {
+            sequence,
+            salt,
+            payload_size: u32::try_from(frame.end - frame.start).expect("a frame is at most 1 MiB"),
+            run,
+            is_seal,
+            previous_crc: self.chain.crc,
+            record_count: frame.record_count,
+            durable_hint,
+            timestamp_ms: frame.timestamp_ms,
+            hard_state_generation: self.slots.durable(),
+            hints: self.hints[..frame.hint_count].to_vec(),
+            crc: 0,
+        };
+        self.tokens += 1;
+        let token = self.tokens;
+        let ends_batch = run.ends_batch();
+        self.flight.submit(Flying { token, sequence, file, offset, ends_batch, is_done: false });
+        self.stats.frames += 1;
+        self.stats.frame_bytes += frame.size;
+        self.stats.in_flight_max = self.stats.in_flight_max.max(self.flight.len());
+        self.is_batch_spent = ends_batch && !is_seal;
+        self.chain.lent = true;
+        let payload: &[u8] = if is_seal { &[] } else { &self.batches[0][frame.start..frame.end] };
+        let identity = Identity { node_uuid: self.config.node_uuid, log: self.config.log };
+        Output::Write(Write {
+            token,
+            file: LogFile::Segment(file),
+            offset,
+            size: usize::try_from(frame.size).expect("a frame is at most 1 MiB"),
+            content: Content::Frame {
+                header,
+                seed: identity.seed(salt),
+                payload,
+                chain: &mut self.chain,
+            },
+        })
+    }
+
+    /// Takes back the buffer of a batch whose last frame was lent.
+    fn recycle_spent(&mut self) {
+        if !std::mem::take(&mut self.is_batch_spent) {
+            return;
+        }
+        let mut spent = self.batches.pop_front().expect("a spent batch is the first");
+        if self.pool.len() < POOL_MAX && spent.capacity() <= POOLED_SIZE_MAX {
+            spent.clear();
+            self.pool.push(spent);
+        }
+    }
+
+    fn check(&self) {
+        assert!(self.flight.len() <= self.config.frames_in_flight);
+        assert!(self.flight.hint() <= self.flight.durable());
+        assert!(self.flight.durable() <= self.last);
+        assert!(self.layout.offset <= self.layout.end);
+        if self.is_halted() || self.planted != Planted::none() {
+            return;
+        }
+        if self.phase == Phase::Running {
+            let queued = self.queue.iter().filter(|q| matches!(q, Queued::Frame(_))).count();
+            let numbered = self.flight.durable().0 + (self.flight.len() + queued) as u64;
+            // Durable frames leave the flight at once, so that the numbers are dense.
+            assert!(numbered == self.last.0);
+        }
+        #[cfg(debug_assertions)]
+        self.flight.check();
+    }
+}
+

@@ -1,0 +1,208 @@
+//! A crash at every byte of a log: exactly the whole frames stay.
+
+use base::FrameSequence;
+use wal::{LogFile, RecoveryError, identify};
+
+use crate::bench::{Bench, body, config, read_log};
+use crate::disk::{BLOCK, Disk};
+
+/// A place of a frame: file, where it starts, where its payload ends, where it ends.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    file: LogFile,
+    start: usize,
+    payload_end: usize,
+    end: usize,
+}
+
+/// The frames of a log, found by their headers alone.
+fn places(disk: &mut Disk) -> Vec<Place> {
+    let mut places = Vec::new();
+    wal::inspect(disk, &mut |finding| {
+        if let wal::Finding::Frame { file, offset, size, header, life: wal::Life::Current } = finding
+        {
+            let start = offset as usize;
+            let payload_end = start + 72 + header.hints.len() * 16 + header.payload_size as usize;
+            places.push(Place { file, start, payload_end, end: start + size as usize });
+        }
+    })
+    .expect("the log can be read");
+    places
+}
+
+/// Six batches that were durable, and proven so by the next four, which were in flight together:
+/// a small one, a run of two, a large one, a small one.
+fn log_with_a_window_in_flight() -> (Disk, usize, usize) {
+    let mut bench = Bench::new(config());
+    for number in 0..6 {
+        bench.batch(&body(number, 500));
+        bench.settle();
+    }
+    bench.batch(&body(6, 300));
+    bench.batch(&body(7, 40_000));
+    bench.batch(&body(8, 9_000));
+    bench.batch(&body(9, 20));
+    assert_eq!(bench.writes().len(), 4);
+    bench.settle();
+    (bench.disk, 6, 10)
+}
+
+/// The batches that are whole if everything from `byte` of `file` on is gone. Each entry is in the
+/// last frame of its batch.
+fn survivors(places: &[Place], file: LogFile, byte: usize, batches: &[FrameSequence]) -> usize {
+    let is_whole = |place: &Place| place.file < file || place.payload_end <= byte;
+    let whole = places.iter().take_while(|place| is_whole(place)).count() as u64;
+    batches.iter().take_while(|last| last.0 <= whole).count()
+}
+
+/// Red when: a partial frame is taken for whole (no checksum), a whole one is dropped, a torn
+/// tail is called damage (D counts a frame's own number), or damage a torn tail (D not looked at).
+#[test]
+fn a_log_zeroed_from_any_byte_on_keeps_exactly_its_whole_batches() {
+    let (disk, proven, total) = log_with_a_window_in_flight();
+    let (recovered, entries) = read_log(&mut disk.clone(), &config()).expect("it is whole");
+    assert_eq!((entries.len(), recovered.cut), (total, None));
+    let batches: Vec<FrameSequence> = entries.iter().map(|entry| entry.0).collect();
+    let places = places(&mut disk.clone());
+    let mut counts = vec![0; total + 1];
+    let mut damages = 0;
+    for place in &places {
+        let held = disk.files[&place.file].durable.clone();
+        let mut torn = disk.clone();
+        for later in places.iter().filter(|later| place.file < later.file) {
+            torn.durable_mut(later.file).fill(0);
+        }
+        // From the end down, so that each step zeroes one more byte.
+        let used = places.iter().filter(|p| p.file == place.file).map(|p| p.end).max();
+        torn.durable_mut(place.file)[place.end..used.expect("it holds frames")].fill(0);
+        for byte in (place.start..place.end).rev() {
+            torn.durable_mut(place.file)[byte] = 0;
+            let whole = survivors(&places, place.file, byte, &batches);
+            match read_log(&mut torn, &config()) {
+                Ok((_, read)) => {
+                    assert!(proven <= whole, "byte {byte} of {}", place.file);
+                    assert!(read == entries[..whole], "byte {byte} of {}", place.file);
+                    counts[whole] += 1;
+                }
+                Err(RecoveryError::Damage { file, offset, sequence, .. }) => {
+                    // What proves the damage is zeroed too, unless it is in the header.
+                    assert!(whole < proven, "byte {byte} of {}: {file} {offset}", place.file);
+                    assert_eq!(sequence.0, whole as u64 + 1);
+                    damages += 1;
+                }
+                Err(error) => panic!("byte {byte} of {}: {error}", place.file),
+            }
+        }
+        assert_ne!(held, torn.files[&place.file].durable);
+    }
+    // Every number of whole batches was seen; zeroing all that proves is no damage.
+    assert!(counts[proven..].iter().all(|count| 0 < *count), "{counts:?}");
+    let _ = damages;
+}
+
+/// Red when: the file's end is read beyond, or a frame behind the end is taken for whole.
+#[test]
+fn a_log_cut_short_at_any_block_keeps_exactly_its_whole_batches() {
+    let (disk, proven, _) = log_with_a_window_in_flight();
+    let (_, entries) = read_log(&mut disk.clone(), &config()).expect("it is whole");
+    let batches: Vec<FrameSequence> = entries.iter().map(|entry| entry.0).collect();
+    let places = places(&mut disk.clone());
+    let last = places.last().expect("it has frames").file;
+    let first_in_flight = places[proven];
+    let mut seen = 0;
+    for size in (0..disk.files[&last].durable.len()).rev().step_by(512) {
+        if last == first_in_flight.file && size < first_in_flight.start {
+            break;
+        }
+        let mut short = disk.clone();
+        short.durable_mut(last).truncate(size);
+        let readable = size / BLOCK * BLOCK;
+        let whole = survivors(&places, last, readable, &batches);
+        match read_log(&mut short, &config()) {
+            Ok((_, read)) => assert!(read == entries[..whole], "{size} bytes"),
+            Err(error) => panic!("{size} bytes: {error}"),
+        }
+        seen += 1;
+    }
+    assert!(50 < seen);
+}
+
+/// Red when: D is not looked at, or evidence behind the first bad frame is not.
+#[test]
+fn a_frame_that_a_hint_proves_is_never_cut_silently() {
+    let (disk, proven, _) = log_with_a_window_in_flight();
+    let places = places(&mut disk.clone());
+    for (number, place) in places.iter().take(proven).enumerate() {
+        let mut torn = disk.clone();
+        for byte in (place.start..place.payload_end).rev() {
+            torn.durable_mut(place.file)[byte] = 0;
+            let error = read_log(&mut torn, &config()).expect_err("it was acknowledged");
+            let sequence = FrameSequence(number as u64 + 1);
+            match error {
+                RecoveryError::Damage { file, offset, sequence: found, .. } => {
+                    assert_eq!((file, offset as usize, found), (place.file, place.start, sequence));
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+}
+
+/// Red when: a run without its last frame is replayed, or its numbers are used again while a hint
+/// says that they were durable.
+#[test]
+fn a_run_that_lacks_its_last_frame_is_void_and_the_log_goes_on() {
+    for torn_boots in 1..4 {
+        let mut disk = Disk::default();
+        for boot in 0..torn_boots {
+            let mut bench = Bench::on(disk, config());
+            bench.batch(&body(boot, 100));
+            bench.settle();
+            let big = body(boot + 100, 150_000);
+            bench.wal.request_room(big.len() as u64 + 32);
+            bench.settle();
+            let last = bench.batch(&big);
+            // Everything but the last frame reaches the disk and is known to have.
+            while bench.wal.durable().0 + 1 < last.0 {
+                let at = bench.writes()[0];
+                bench.complete(at);
+            }
+            assert!(bench.wal.durable() < last);
+            // What was in flight is gone; a later batch with hints is written by the next boot.
+            bench.disk.in_flight.clear();
+            disk = bench.disk;
+        }
+        let (recovered, entries) = read_log(&mut disk, &config()).expect("nothing is damaged");
+        assert_eq!(entries.len() as u64, torn_boots);
+        let cut = recovered.cut.expect("the run is void");
+        assert!(2 <= cut.frames);
+        assert_eq!(cut.sequence, recovered.last.next());
+        let mut bench = Bench::on(disk, config());
+        bench.batch(b"after");
+        let mut disk = bench.shut_down();
+        let (_, entries) = read_log(&mut disk, &config()).expect("nothing is damaged");
+        assert_eq!(entries.len() as u64, torn_boots + 1);
+    }
+}
+
+/// Red when: a start writes where it must not before its header is durable.
+#[test]
+fn a_start_that_dies_at_any_step_changes_nothing_of_the_log() {
+    let (mut disk, _, total) = log_with_a_window_in_flight();
+    for steps in 0..30 {
+        let mut bench = Bench::starting(disk.clone(), config());
+        for _ in 0..steps {
+            if bench.disk.in_flight.is_empty() {
+                break;
+            }
+            bench.complete(0);
+        }
+        // Whatever is in flight is half done.
+        let mut prng = base::Prng::from_seed(steps);
+        bench.disk.cut_power(&mut prng);
+        let (_, entries) = read_log(&mut bench.disk, &config()).expect("it is whole");
+        assert_eq!(entries.len(), total, "after {steps} steps");
+        disk = bench.disk;
+    }
+    assert!(1 < identify(&mut disk).expect("it can be read").expect("it is a log").boot);
+}

@@ -1,0 +1,11 @@
+//! The log on a disk in memory.
+
+mod bench;
+mod crash;
+mod damage;
+mod disk;
+mod full_disk;
+mod golden;
+mod golden_log;
+mod model;
+mod running;
