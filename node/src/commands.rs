@@ -1,0 +1,42 @@
+//! The commands that are not about the keys of one slice: a file for each family.
+
+mod client;
+mod command;
+mod connection;
+mod info;
+mod server;
+
+use base::Now;
+use engine::Command;
+
+use crate::node::Node;
+use crate::registry::Run;
+use crate::reply::ReplyWriter;
+use crate::session::Client;
+
+/// Every family of the node.
+pub(crate) const FAMILIES: &[&[Command<Run>]] =
+    &[client::FAMILY, command::FAMILY, connection::FAMILY, server::FAMILY];
+
+/// What a command on the connection or the node gets.
+#[derive(Debug)]
+pub(crate) struct SessionCx<'a> {
+    pub(crate) client: &'a mut Client,
+    pub(crate) node: &'a Node,
+    pub(crate) reply: ReplyWriter<'a>,
+    pub(crate) now: Now,
+}
+
+/// The lines that HELP prints for a container.
+fn help(reply: &mut ReplyWriter<'_>, container: &str, subcommands: &[Command<Run>]) {
+    use engine::ReplySink;
+
+    reply.array(2 * subcommands.len() + 1);
+    let title = container.to_ascii_uppercase();
+    reply.simple(&format!("{title} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for subcommand in subcommands {
+        let (_, name) = subcommand.name.split_once('|').expect("it names its container");
+        reply.simple(&name.to_ascii_uppercase());
+        reply.simple(&format!("    {}", subcommand.summary));
+    }
+}

@@ -1,0 +1,44 @@
+//! What a node is told when it starts. Values only: the shell reads the files and the host.
+
+use crate::durability::Durability;
+
+/// Owner: node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub wal: wal::Config,
+    pub durability: Durability,
+    /// The weakest level CLIENT DURABILITY may choose.
+    pub durability_floor: Durability,
+    /// At level memory, writes are refused while the oldest unflushed one is older than this.
+    pub memory_durability_age_us: u64,
+    pub password: Option<Vec<u8>>,
+    /// Without a password, only clients of this host are served.
+    pub protected_mode: bool,
+    pub clients_max: usize,
+    /// A client with more bytes of replies waiting is not read from.
+    pub output_size_pause: usize,
+    /// All clients' replies together; above it nobody is read from.
+    pub output_budget: usize,
+    /// Directives and their values, for CONFIG GET.
+    pub settings: Vec<(String, String)>,
+    pub facts: Facts,
+    pub seed: u64,
+}
+
+/// What INFO and HELLO tell about this process.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub toroid_version: String,
+    pub run_id: String,
+    pub node_uuid: String,
+    pub process_id: u32,
+    pub port: u16,
+    pub os: String,
+    pub arch_bits: u32,
+    pub executable: String,
+    pub config_file: String,
+    pub total_memory: u64,
+}
+
+/// The version of Redis whose commands are spoken, for clients that choose by it.
+pub const REDIS_VERSION: &str = "7.2.4";

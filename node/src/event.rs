@@ -1,0 +1,43 @@
+//! The whole surface of the node: what can happen to it, what it asks to be done.
+
+use std::net::SocketAddr;
+
+use base::ConnectionId;
+
+/// Something that happened. Bytes are lent for the call.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A client connected.
+    Accepted { id: ConnectionId, peer: SocketAddr, local: SocketAddr },
+    /// A client sent bytes.
+    Received { id: ConnectionId, bytes: &'a [u8] },
+    /// All of a `Send`'s buffer went out; the buffer comes back.
+    Sent { id: ConnectionId, buffer: Vec<u8> },
+    /// A connection is gone, whoever closed it. The last event with this id.
+    Closed { id: ConnectionId },
+    /// An output of the log is done.
+    Log(wal::Event),
+    /// Finish what was accepted, then exit.
+    Shutdown,
+}
+
+/// Something to be done. Outputs may be carried out in any order, except that sends of one
+/// connection leave in the order they were polled.
+#[derive(Debug)]
+#[must_use = "a dropped output is a lost write or a client left waiting"]
+pub enum Output<'a> {
+    /// Recovery is complete: accept clients.
+    Listen,
+    /// Send all of `buffer`. No second send of this connection is emitted before `Sent`.
+    Send { id: ConnectionId, buffer: Vec<u8> },
+    /// Close the connection; no send of it is in flight.
+    Close { id: ConnectionId },
+    /// Take no more bytes from this client for now.
+    StopReceive { id: ConnectionId },
+    /// Take bytes from this client again.
+    StartReceive { id: ConnectionId },
+    /// Something for the disk.
+    Log(wal::Output<'a>),
+    /// Everything acknowledged is durable and everything sent has left: exit with success.
+    Exit,
+}

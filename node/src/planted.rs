@@ -1,0 +1,49 @@
+//! Bugs the simulator must be able to find (DESIGN section 13).
+//!
+//! Without the feature `planted` there are none: every question is answered `false` at build
+//! time.
+
+/// A bug that can be switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// Every parked reply leaves at once.
+    ReplyBeforeCommit,
+    /// A read never waits.
+    LeakUncommittedRead,
+    /// A read that finds nothing never waits (PROTOCOL F23).
+    ForgetMissGate,
+    /// FLUSHALL does not make reads wait (PROTOCOL F23).
+    ForgetFloor,
+    /// A write command without effect never waits (PROTOCOL F22).
+    NoEffectUnparked,
+    /// Now and then an effect is applied and not logged.
+    DropEffect,
+}
+
+/// The bugs in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Planted {
+    #[cfg(feature = "planted")]
+    plants: Vec<Plant>,
+}
+
+impl Planted {
+    #[cfg(feature = "planted")]
+    pub(crate) fn plant(&mut self, plant: Plant) {
+        self.plants.push(plant);
+    }
+
+    #[cfg(not(feature = "planted"))]
+    pub(crate) fn plant(&mut self, _: Plant) {}
+
+    #[cfg(feature = "planted")]
+    pub(crate) fn is(&self, plant: Plant) -> bool {
+        self.plants.contains(&plant)
+    }
+
+    #[cfg(not(feature = "planted"))]
+    #[expect(clippy::unused_self, reason = "the same call with the feature on")]
+    pub(crate) fn is(&self, _: Plant) -> bool {
+        false
+    }
+}

@@ -1,0 +1,179 @@
+//! Every command of the server in one table: the engine's and the node's.
+
+use std::sync::LazyLock;
+
+use base::Map;
+use engine::{Access, Args, Command, Runs};
+
+use crate::commands::{self, SessionCx};
+use crate::error::{RequestError, shown};
+
+/// How a command runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Run {
+    /// On the keys among its arguments.
+    Slice(engine::Run),
+    /// On all keys: it sees, or writes, whatever is there.
+    FanOut(engine::Run),
+    /// On the connection and facts of the node.
+    Session(SessionHandler),
+    /// By its subcommand; `alone` runs without one, where the arity allows that.
+    Container { alone: Option<SessionHandler>, subcommands: &'static [Command<Run>] },
+}
+
+/// A handler on the connection and facts of the node.
+pub(crate) type SessionHandler = fn(&mut SessionCx<'_>, Args<'_>) -> Result<(), RequestError>;
+
+impl Runs for Run {
+    fn access(&self) -> Access {
+        match self {
+            Self::Slice(run) | Self::FanOut(run) => run.access(),
+            Self::Session(_) | Self::Container { .. } => Access::None,
+        }
+    }
+
+    fn subcommands(&self) -> &'static [Command<Self>] {
+        match self {
+            Self::Container { subcommands, .. } => subcommands,
+            Self::Slice(_) | Self::FanOut(_) | Self::Session(_) => &[],
+        }
+    }
+}
+
+/// Commands by name. The same for every node of the process.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    commands: Vec<Command<Run>>,
+    by_name: Map<&'static [u8], usize>,
+}
+
+/// The longest name that is looked up.
+const NAME_SIZE_MAX: usize = 32;
+
+impl Registry {
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: LazyLock<Registry> = LazyLock::new(Registry::new);
+        &SHARED
+    }
+
+    fn new() -> Self {
+        let of_engine = engine::FAMILIES.iter().flat_map(|family| family.iter()).map(on_slice);
+        let of_node = commands::FAMILIES.iter().flat_map(|family| family.iter()).copied();
+        let mut commands: Vec<_> = of_engine.chain(of_node).collect();
+        commands.sort_by_key(|command| command.name);
+        let by_name: Map<_, _> = commands
+            .iter()
+            .enumerate()
+            .map(|(at, command)| (command.name.as_bytes(), at))
+            .collect();
+        assert!(by_name.len() == commands.len(), "every name is declared once");
+        Self { commands, by_name }
+    }
+
+    /// Every command, sorted by name; subcommands are inside their containers.
+    pub(crate) fn commands(&self) -> &[Command<Run>] {
+        &self.commands
+    }
+
+    /// The command called `name`, in any case.
+    pub(crate) fn find(&self, name: &[u8]) -> Option<&Command<Run>> {
+        let mut lower = [0; NAME_SIZE_MAX];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        self.by_name.get(&*lower).map(|&at| &self.commands[at])
+    }
+
+    /// What the request `name args...` runs, and the arguments it runs with. The words are
+    /// counted already.
+    pub(crate) fn resolve<'a>(
+        &'static self,
+        name: &[u8],
+        args: Args<'a>,
+    ) -> Result<(&'static Command<Run>, Args<'a>), RequestError> {
+        let command = self.find(name).ok_or_else(|| unknown(name, args))?;
+        let words = 1 + args.len();
+        match (command.run, args.split_first()) {
+            (Run::Container { .. }, Some((word, rest))) => {
+                let subcommand =
+                    command.subcommand(word).ok_or_else(|| unknown_subcommand(command, word))?;
+                subcommand.check_arity(words)?;
+                Ok((subcommand, rest))
+            }
+            _ => {
+                command.check_arity(words)?;
+                Ok((command, args))
+            }
+        }
+    }
+}
+
+fn on_slice(command: &Command<engine::Run>) -> Command<Run> {
+    let Command { name, summary, since, complexity, group, arity, keys, acl, flags, tips, run } =
+        *command;
+    let run = Run::Slice(run);
+    Command { name, summary, since, complexity, group, arity, keys, acl, flags, tips, run }
+}
+
+fn unknown(name: &[u8], args: Args<'_>) -> RequestError {
+    // Redis shows the arguments until the text has about 128 bytes.
+    let mut seen = String::new();
+    for arg in args {
+        if 128 <= seen.len() {
+            break;
+        }
+        let room = 128 - seen.len();
+        seen.push_str(&format!("'{}' ", shown(&arg[..arg.len().min(room)])));
+    }
+    RequestError::Text(format!(
+        "ERR unknown command '{}', with args beginning with: {seen}",
+        shown(name)
+    ))
+}
+
+fn unknown_subcommand(command: &Command<Run>, word: &[u8]) -> RequestError {
+    let container = command.name.to_ascii_uppercase();
+    RequestError::Text(format!("ERR unknown subcommand '{}'. Try {container} HELP.", shown(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_and_nothing_else_is() {
+        let registry = Registry::shared();
+        for name in ["get", "GET", "gEt", "client", "flushall"] {
+            let found = registry.find(name.as_bytes()).expect("it is a command");
+            assert!(found.name.eq_ignore_ascii_case(name));
+        }
+        for name in ["", "ge", "gett", "client|id", &"x".repeat(100)] {
+            assert!(registry.find(name.as_bytes()).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_name_fits_the_lookup_and_every_subcommand_names_its_container() {
+        for command in Registry::shared().commands() {
+            assert!(command.name.len() <= NAME_SIZE_MAX);
+            for subcommand in command.run.subcommands() {
+                let (container, _) = subcommand.name.split_once('|').expect("it has two words");
+                assert_eq!(container, command.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_said_in_the_words_of_redis() {
+        let registry = Registry::shared();
+        let error = registry.resolve(b"FOO", &[b"a", b"b"]).expect_err("there is none");
+        assert_eq!(
+            error.to_string(),
+            "ERR unknown command 'FOO', with args beginning with: 'a' 'b' "
+        );
+        let error = registry.resolve(b"client", &[b"nope"]).expect_err("there is none");
+        assert_eq!(error.to_string(), "ERR unknown subcommand 'nope'. Try CLIENT HELP.");
+        let error = registry.resolve(b"client", &[]).expect_err("a word is missing");
+        assert_eq!(error.to_string(), "ERR wrong number of arguments for 'client' command");
+    }
+}

@@ -1,0 +1,85 @@
+//! Replies on their way into the bytes of a connection.
+
+use engine::ReplySink;
+use net::{Encoder, Protocol};
+
+/// `net`'s encoder as the sink that `engine`'s handlers write to.
+#[derive(Debug)]
+pub(crate) struct ReplyWriter<'a> {
+    out: &'a mut Vec<u8>,
+    protocol: Protocol,
+}
+
+impl<'a> ReplyWriter<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
+        Self { out, protocol }
+    }
+
+    /// From here on the client reads `protocol` (HELLO).
+    pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    fn encoder(&mut self) -> Encoder<'_> {
+        Encoder::new(self.out, self.protocol)
+    }
+}
+
+impl ReplySink for ReplyWriter<'_> {
+    fn simple(&mut self, text: &str) {
+        self.encoder().simple(text);
+    }
+
+    fn error(&mut self, text: &str) {
+        self.encoder().error(text.as_bytes());
+    }
+
+    fn bulk(&mut self, bytes: &[u8]) {
+        self.encoder().bulk(bytes);
+    }
+
+    fn integer(&mut self, number: i64) {
+        self.encoder().integer(number);
+    }
+
+    fn null(&mut self) {
+        self.encoder().null();
+    }
+
+    fn null_array(&mut self) {
+        self.encoder().null_array();
+    }
+
+    fn array(&mut self, count: usize) {
+        self.encoder().array(count);
+    }
+
+    fn map(&mut self, count: usize) {
+        self.encoder().map(count);
+    }
+
+    fn set(&mut self, count: usize) {
+        self.encoder().set(count);
+    }
+
+    fn push(&mut self, count: usize) {
+        self.encoder().push(count);
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.encoder().boolean(value);
+    }
+
+    fn double(&mut self, number: f64) {
+        self.encoder().double(number);
+    }
+
+    fn verbatim(&mut self, format: &str, bytes: &[u8]) {
+        let format = format.as_bytes().try_into().expect("a format has three letters");
+        self.encoder().verbatim(format, bytes);
+    }
+
+    fn big_number(&mut self, digits: &str) {
+        self.encoder().big_number(digits);
+    }
+}

@@ -1,0 +1,142 @@
+//! One client's session: who it is, what it has sent and not yet had executed, what it waits for.
+//!
+//! # Invariants
+//!
+//! * At most one send is on its way.
+//! * `input` starts at the first byte of the first request that was not executed.
+
+use std::net::SocketAddr;
+
+use base::ConnectionId;
+use net::{Decoder, Protocol, ReplyQueue};
+
+use crate::durability::Durability;
+use crate::input::Input;
+
+/// Owner: core.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: ConnectionId,
+    pub(crate) client: Client,
+    pub(crate) decoder: Decoder,
+    /// Bytes received and not executed.
+    pub(crate) input: Input,
+    pub(crate) replies: ReplyQueue,
+    /// A buffer is on its way.
+    pub(crate) sending: bool,
+    /// The kernel was told to take no more bytes from the client.
+    pub(crate) stopped: bool,
+    /// Why the input is not being executed.
+    pub(crate) held: Option<Held>,
+    /// In the list of sessions whose replies may leave.
+    pub(crate) flush_queued: bool,
+    /// In the list of sessions with input to go on with.
+    pub(crate) run_queued: bool,
+    /// Close was asked for; only `Closed` is still to come.
+    pub(crate) closed: bool,
+}
+
+/// What commands see and set of the client they serve.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// What CLIENT ID answers.
+    pub(crate) number: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) name: Vec<u8>,
+    pub(crate) library_name: Vec<u8>,
+    pub(crate) library_version: Vec<u8>,
+    pub(crate) database: u16,
+    pub(crate) protocol: Protocol,
+    pub(crate) authenticated: bool,
+    pub(crate) durability: Durability,
+    /// Nothing more is read; the connection ends once every reply has left.
+    pub(crate) closing: bool,
+}
+
+/// What must happen before a session's input is executed further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Its turn's share of commands is used up.
+    Turn,
+    /// The log must prepare room for a large write.
+    Room,
+    /// Too many bytes of replies wait.
+    Output,
+}
+
+impl Session {
+    pub(crate) fn new(id: ConnectionId, client: Client) -> Self {
+        Self {
+            id,
+            client,
+            decoder: Decoder::new(),
+            input: Input::default(),
+            replies: ReplyQueue::default(),
+            sending: false,
+            stopped: false,
+            held: None,
+            flush_queued: false,
+            run_queued: false,
+            closed: false,
+        }
+    }
+
+    /// Everything this client was promised has left.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.replies.is_empty() && !self.sending
+    }
+}
+
+/// The sessions of one core, by the index of their connection.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    table: Vec<Option<Box<Session>>>,
+    count: usize,
+}
+
+impl Sessions {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn insert(&mut self, session: Box<Session>) {
+        let index = session.id.index as usize;
+        if self.table.len() <= index {
+            self.table.resize_with(index + 1, || None);
+        }
+        let place = &mut self.table[index];
+        assert!(place.is_none(), "a connection's place is free before it is used again");
+        *place = Some(session);
+        self.count += 1;
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {
+        let session = self.table.get_mut(id.index as usize)?.as_deref_mut()?;
+        (session.id == id).then_some(session)
+    }
+
+    /// Takes a session out to work on it; [`put_back`](Self::put_back) returns it.
+    pub(crate) fn take(&mut self, id: ConnectionId) -> Option<Box<Session>> {
+        let place = self.table.get_mut(id.index as usize)?;
+        if place.as_ref()?.id != id {
+            return None;
+        }
+        place.take()
+    }
+
+    pub(crate) fn put_back(&mut self, session: Box<Session>) {
+        let index = session.id.index as usize;
+        assert!(self.table[index].is_none());
+        self.table[index] = Some(session);
+    }
+
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Box<Session>> {
+        let session = self.take(id)?;
+        self.count -= 1;
+        Some(session)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.table.iter().filter_map(Option::as_deref)
+    }
+}

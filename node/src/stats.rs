@@ -1,0 +1,19 @@
+//! Counters of one core, for INFO.
+
+/// Owner: core.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) connections_received: u64,
+    pub(crate) connections_rejected: u64,
+    pub(crate) commands_processed: u64,
+    pub(crate) commands_failed: u64,
+    pub(crate) net_input_bytes: u64,
+    pub(crate) net_output_bytes: u64,
+    pub(crate) protocol_errors: u64,
+    pub(crate) writes_refused: u64,
+    /// Turns that handled at least one event.
+    pub(crate) turns: u64,
+    /// Replies that had to wait for the log.
+    pub(crate) replies_parked: u64,
+    pub(crate) settles: u64,
+}

@@ -1,0 +1,115 @@
+//! Starts, stops, and a disk that is full or fails.
+
+use wal::IoError;
+
+use crate::world::{World, config};
+
+/// Red when `Listen` does not wait for the first own entry.
+#[test]
+fn nobody_is_served_before_what_was_recovered_is_our_own() {
+    let mut world = World::started(config(), Default::default());
+    world.disk_stalls = true;
+    for _ in 0..20 {
+        world.turn();
+    }
+    assert!(!world.listening);
+    world.disk_stalls = false;
+    world.settle();
+    assert!(world.listening);
+}
+
+/// Red when `Exit` does not wait for parked replies.
+#[test]
+fn a_shutdown_finishes_what_was_accepted() {
+    let mut world = World::new();
+    world.connect(1);
+    world.disk_stalls = true;
+    world.send(1, "SET a 1");
+    world.node.handle(node::Event::Shutdown, world.now);
+    world.send(1, "SET a 2");
+    world.settle();
+    assert!(!world.exited);
+    world.disk_stalls = false;
+    world.settle();
+    assert!(world.exited);
+    assert_eq!(world.received(1), "+OK");
+    let mut world = world.restart();
+    world.connect(1);
+    assert_eq!(world.ask(1, "GET a"), "$1 1");
+}
+
+/// Red when the turn that seals does not look whether the log is idle already: nothing would
+/// come that starts another turn.
+#[test]
+fn an_idle_server_exits_in_the_turn_that_is_told_to() {
+    let mut world = World::new();
+    world.pass(10_000);
+    world.settle();
+    world.node.handle(node::Event::Shutdown, world.now);
+    world.turn();
+    assert!(world.exited);
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_ever_for_a_client_that_does_not_read() {
+    let mut world = World::new();
+    world.connect(1);
+    world.clients.get_mut(&1).expect("it connected").stuck = true;
+    world.send(1, "PING");
+    world.node.handle(node::Event::Shutdown, world.now);
+    world.settle();
+    assert!(!world.exited);
+    world.pass(11_000_000);
+    world.settle();
+    assert!(world.exited);
+}
+
+/// Red when admission does not ask the log for room.
+#[test]
+fn a_full_disk_refuses_writes_goes_on_reading_and_recovers() {
+    let mut world = World::new();
+    world.connect(1);
+    assert_eq!(world.ask(1, "SET a 1"), "+OK");
+    world.prepare_result = Err(IoError::NoSpace);
+    let value = "x".repeat(60_000);
+    let mut accepted = 0;
+    let refused = loop {
+        let reply = world.ask(1, &format!("SET b {value}"));
+        match reply.as_str() {
+            "+OK" => accepted += 1,
+            _ => break reply,
+        }
+        assert!(accepted < 1000);
+    };
+    assert!(refused.starts_with("-MISCONF"), "{refused}");
+    assert!(0 < accepted);
+    assert_eq!(world.ask(1, "GET a"), "$1 1");
+    world.prepare_result = Ok(());
+    world.pass(2_000_000);
+    world.settle();
+    assert_eq!(world.ask(1, "SET b small"), "+OK");
+    let mut world = world.restart();
+    world.connect(1);
+    assert_eq!(world.ask(1, "GET b"), "$5 small");
+}
+
+/// Red when a large write does not wait for the segments it needs.
+#[test]
+fn a_value_larger_than_all_prepared_segments_is_written_once_there_is_room() {
+    let mut world = World::new();
+    world.connect(1);
+    let value = "x".repeat(20 * 1024 * 1024);
+    let request = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${}\r\n{value}\r\n", value.len());
+    for piece in request.as_bytes().chunks(1 << 20) {
+        world.send_bytes(1, piece);
+        world.turn();
+    }
+    world.settle();
+    assert_eq!(world.received(1), "+OK");
+    let mut world = world.restart();
+    world.connect(1);
+    world.send(1, "GET a");
+    world.settle();
+    let reply = world.received(1);
+    assert!(reply.starts_with(&format!("${} xxx", value.len())), "{}", &reply[..20]);
+}

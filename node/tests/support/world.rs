@@ -1,0 +1,254 @@
+//! A node with a disk in memory and clients that are vectors of bytes, for tests and benchmarks.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use base::limits::{OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZE_MIN};
+use base::{ConnectionId, CoreId, Now};
+use node::{Boot, Config, Durability, Event, Facts, Node, Output};
+use wal::{IoError, LogFile, LogRead, ReadError};
+
+/// The files of a log. What was written is there; nothing is ever lost.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryLog {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl LogRead for MemoryLog {
+    fn files(&mut self) -> Result<Vec<(LogFile, u64)>, ReadError> {
+        let known = self.files.iter();
+        Ok(known
+            .filter_map(|(name, bytes)| Some((LogFile::parse(name)?, bytes.len() as u64)))
+            .collect())
+    }
+
+    fn read_at(&mut self, file: LogFile, offset: u64, into: &mut [u8]) -> Result<(), ReadError> {
+        let bytes = &self.files[&file.name()];
+        let start = offset as usize;
+        match bytes.get(start..start + into.len()) {
+            Some(bytes) => {
+                into.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(ReadError { file: Some(file), offset, message: "beyond its end".into() }),
+        }
+    }
+}
+
+/// A node, its disk, its clients.
+#[derive(Debug)]
+pub struct World {
+    pub node: Node,
+    pub log: MemoryLog,
+    pub now: Now,
+    /// While true, nothing the log asks for completes.
+    pub disk_stalls: bool,
+    /// What every preparation of a file is answered.
+    pub prepare_result: Result<(), IoError>,
+    pub listening: bool,
+    pub exited: bool,
+    pub halted: bool,
+    pub clients: BTreeMap<u32, TestClient>,
+    pending: Vec<u64>,
+}
+
+/// What a client has received.
+#[derive(Debug, Default)]
+pub struct TestClient {
+    pub received: Vec<u8>,
+    pub closed: bool,
+    pub stopped: bool,
+    /// A client that does not read: its sends never complete.
+    pub stuck: bool,
+    /// Sends on their way; two would be a fault.
+    pub sending: usize,
+}
+
+pub fn config() -> Config {
+    Config {
+        wal: wal::Config {
+            log: CoreId(0),
+            node_uuid: [7; 16],
+            segment_size: 16 * SEGMENT_SIZE_MIN,
+            frames_in_flight: 4,
+            spare_segments: 2,
+            seal_after_us: 5_000,
+            ballast_size: 0,
+        },
+        durability: Durability::Local,
+        durability_floor: Durability::Memory,
+        memory_durability_age_us: 1_000_000,
+        password: None,
+        protected_mode: true,
+        clients_max: 100,
+        output_size_pause: OUTPUT_SIZE_PAUSE,
+        output_budget: OUTPUT_BUDGET,
+        settings: vec![("appendonly".into(), "yes".into()), ("save".into(), String::new())],
+        facts: Facts::default(),
+        seed: 42,
+    }
+}
+
+pub fn id(index: u32) -> ConnectionId {
+    ConnectionId { index, generation: 1 }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(config(), MemoryLog::default())
+    }
+
+    /// A node on what `log` holds, recovered and listening.
+    pub fn with(config: Config, log: MemoryLog) -> Self {
+        let mut world = Self::started(config, log);
+        for _ in 0..100 {
+            if world.listening {
+                return world;
+            }
+            world.turn();
+        }
+        unreachable!("a node on a healthy disk comes to listen");
+    }
+
+    /// A node on what `log` holds, before its first turn.
+    pub fn started(config: Config, mut log: MemoryLog) -> Self {
+        let now = Now { monotonic_us: 1_000_000, wall_ms: 1_700_000_000_000 };
+        let wal_config = config.wal.clone();
+        let mut boot = Boot::new(config);
+        let recovered = wal::recover(&mut log, &wal_config, &mut |_, record| boot.replay(record))
+            .expect("the log is whole");
+        let node = Node::new(boot, recovered, now).expect("the hard state fits the log");
+        Self {
+            node,
+            log,
+            now,
+            disk_stalls: false,
+            prepare_result: Ok(()),
+            listening: false,
+            exited: false,
+            halted: false,
+            clients: BTreeMap::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Stops the node without warning and starts another on its disk.
+    pub fn restart(self) -> Self {
+        Self::with(config(), self.log)
+    }
+
+    pub fn connect(&mut self, index: u32) {
+        self.connect_from(index, "127.0.0.1:50000");
+    }
+
+    pub fn connect_from(&mut self, index: u32, peer: &str) {
+        let peer: SocketAddr = peer.parse().expect("an address");
+        self.clients.insert(index, TestClient::default());
+        self.node.handle(Event::Accepted { id: id(index), peer, local: peer }, self.now);
+    }
+
+    /// Sends `text` with each line ended as an inline request, then lets one turn pass.
+    pub fn send(&mut self, index: u32, text: &str) {
+        let bytes = text.replace('\n', "\r\n") + "\r\n";
+        self.send_bytes(index, bytes.as_bytes());
+        self.turn();
+    }
+
+    pub fn send_bytes(&mut self, index: u32, bytes: &[u8]) {
+        self.node.handle(Event::Received { id: id(index), bytes }, self.now);
+    }
+
+    /// What the client received since the last call, lines joined by blanks.
+    pub fn received(&mut self, index: u32) -> String {
+        let client = self.clients.get_mut(&index).expect("it connected");
+        let bytes = std::mem::take(&mut client.received);
+        String::from_utf8_lossy(&bytes).trim_end().replace("\r\n", " ")
+    }
+
+    /// Sends, lets everything settle, returns what came back.
+    pub fn ask(&mut self, index: u32, text: &str) -> String {
+        self.send(index, text);
+        self.settle();
+        self.received(index)
+    }
+
+    /// Turns until the disk has nothing to do.
+    pub fn settle(&mut self) {
+        for _ in 0..64 {
+            self.turn();
+        }
+    }
+
+    /// Lets `us` microseconds pass.
+    pub fn pass(&mut self, us: u64) {
+        self.now.monotonic_us += us;
+        self.now.wall_ms += us / 1000;
+        self.turn();
+    }
+
+    /// One turn: completions, close, outputs.
+    pub fn turn(&mut self) {
+        if !self.disk_stalls {
+            for token in std::mem::take(&mut self.pending) {
+                self.node.handle(Event::Log(wal::Event { token, result: Ok(()) }), self.now);
+            }
+        }
+        self.node.close_turn(self.now);
+        let mut events = Vec::new();
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Listen => self.listening = true,
+                Output::Exit => self.exited = true,
+                Output::Send { id, buffer } => {
+                    let client = self.clients.get_mut(&id.index).expect("it connected");
+                    client.sending += 1;
+                    assert!(client.sending == 1, "two sends of one client are on their way");
+                    if !client.stuck {
+                        client.sending = 0;
+                        client.received.extend_from_slice(&buffer);
+                        events.push(Event::Sent { id, buffer });
+                    }
+                }
+                Output::Close { id } => {
+                    self.clients.get_mut(&id.index).expect("it connected").closed = true;
+                    events.push(Event::Closed { id });
+                }
+                Output::StopReceive { id } => {
+                    self.clients.get_mut(&id.index).expect("it connected").stopped = true;
+                }
+                Output::StartReceive { id } => {
+                    self.clients.get_mut(&id.index).expect("it connected").stopped = false;
+                }
+                Output::Log(output) => match output {
+                    wal::Output::Write(write) => {
+                        let (token, offset) = (write.token, write.offset as usize);
+                        let file = self.log.files.entry(write.file.name()).or_default();
+                        let end = offset + write.size();
+                        if file.len() < end {
+                            file.resize(end, 0);
+                        }
+                        write.encode(&mut file[offset..end]);
+                        self.pending.push(token);
+                    }
+                    wal::Output::Flush { token, .. } => self.pending.push(token),
+                    wal::Output::Prepare { token, file, size } => {
+                        let result = self.prepare_result;
+                        if result.is_ok() {
+                            self.log.files.insert(file.name(), vec![0; size as usize]);
+                        }
+                        events.push(Event::Log(wal::Event { token, result }));
+                    }
+                    wal::Output::Remove { token, file } => {
+                        self.log.files.remove(&file.name());
+                        self.pending.push(token);
+                    }
+                    wal::Output::Release { .. } => {}
+                    wal::Output::Halt(_) => self.halted = true,
+                },
+            }
+        }
+        for event in events {
+            self.node.handle(event, self.now);
+        }
+    }
+}
