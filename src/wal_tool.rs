@@ -1,0 +1,234 @@
+//! `toroid wal`: looks into the logs of a data directory, offline and read-only.
+//!
+//! `inspect` prints what is there, `dump` the records too, `verify` what a start would find.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use wal::{Finding, FrameHeader, Life, Record, Run};
+
+use crate::data_dir::hex;
+use crate::exit::{Failure, Status};
+use crate::log_files::MappedLog;
+
+/// Prints segments, frames, gaps and their reasons.
+pub fn inspect(directory: &Path) -> Result<Status, Failure> {
+    print(directory, Detail::Frames)
+}
+
+/// Prints every record as well.
+pub fn dump(directory: &Path) -> Result<Status, Failure> {
+    print(directory, Detail::Records)
+}
+
+/// Checks everything; only a log without a problem ends with success.
+pub fn verify(directory: &Path) -> Result<Status, Failure> {
+    let mut status = Status::Done;
+    for path in logs(directory)? {
+        let mut log = MappedLog::new(&path);
+        let name = path.display();
+        let verified = wal::verify(&mut log).map_err(|error| unreadable(&path, &error))?;
+        let Some(verified) = verified else {
+            println!("{name}: empty: no file says whose log it is");
+            continue;
+        };
+        let mut problems: Vec<String> = verified
+            .problems
+            .iter()
+            .map(|problem| {
+                format!("{} offset {}: {}", problem.file, problem.offset, problem.reason)
+            })
+            .collect();
+        let mut records = 0_u64;
+        wal::inspect(&mut log, &mut |finding| {
+            if let Finding::Record { sequence, record: Record::Entry { index, body, .. }, .. } =
+                finding
+            {
+                records += 1;
+                if let Err(reason) = node::describe(body) {
+                    problems.push(format!("frame {sequence}, entry {index}: {reason}"));
+                }
+            }
+        })
+        .map_err(|error| unreadable(&path, &error))?;
+        match &verified.recovered {
+            Ok(recovered) => {
+                let (frames, bytes) = (recovered.frames, recovered.bytes);
+                let last = recovered.last;
+                println!("{name}: {frames} frames to {last}, {records} entries, {bytes} bytes");
+                if let Some(cut) = &recovered.cut {
+                    println!("{name}: a start will have {cut}");
+                }
+            }
+            Err(_) => println!("{name}: a start will be refused"),
+        }
+        for problem in &problems {
+            println!("{name}: problem: {problem}");
+        }
+        if !problems.is_empty() {
+            status = Status::Damage;
+        }
+    }
+    println!("{}", if status == Status::Done { "no problem found" } else { "problems found" });
+    Ok(status)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Frames,
+    Records,
+}
+
+fn print(directory: &Path, detail: Detail) -> Result<Status, Failure> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for path in logs(directory)? {
+        let mut written = writeln!(out, "{}", path.display());
+        wal::inspect(&mut MappedLog::new(&path), &mut |finding| {
+            if written.is_ok() {
+                written = print_finding(&mut out, &finding, detail);
+            }
+        })
+        .map_err(|error| unreadable(&path, &error))?;
+        // Whoever reads us may stop early, as `head` does.
+        if written.and_then(|()| out.flush()).is_err() {
+            return Ok(Status::Done);
+        }
+    }
+    Ok(Status::Done)
+}
+
+fn print_finding(
+    out: &mut dyn Write,
+    finding: &Finding<'_>,
+    detail: Detail,
+) -> std::io::Result<()> {
+    match finding {
+        Finding::Segment { file, size, header, end, is_copy_damaged } => {
+            let end = end.map_or("open".to_owned(), |end| format!("ends before {end}"));
+            let damaged = if *is_copy_damaged { ", one header copy damaged" } else { "" };
+            writeln!(
+                out,
+                "segment {file}: {size} bytes, node {}, log {}, boot {}, first frame {}, {end}, \
+                 salt {:016x}{damaged}",
+                hex(&header.node_uuid),
+                header.log,
+                header.boot,
+                header.first_sequence,
+                header.salt
+            )
+        }
+        Finding::Headless { file, size, is_zero } => {
+            let what = if *is_zero { "spare" } else { "no valid header" };
+            writeln!(out, "segment {file}: {size} bytes, {what}")
+        }
+        Finding::Frame { file, offset, size, header, life } => {
+            writeln!(out, "  {file} {offset:>9}  {}", frame_line(header, *size, *life))
+        }
+        Finding::Record { sequence, previous, record } => match detail {
+            Detail::Frames => Ok(()),
+            Detail::Records => print_record(out, *sequence, *previous, record),
+        },
+        Finding::Unreadable { file, offset, sequence, reason } => {
+            writeln!(out, "  {file} {offset:>9}  batch of frame {sequence} unreadable: {reason}")
+        }
+        Finding::Gap { file, offset, size, reason } => {
+            writeln!(out, "  {file} {offset:>9}  no frame for {size} bytes: {reason}")
+        }
+        Finding::HardStateSlot { offset, generation, states } => match states {
+            None => writeln!(out, "hardstate {offset}: damaged"),
+            Some(states) => {
+                writeln!(out, "hardstate {offset}: generation {generation}")?;
+                for state in states {
+                    let vote = state.vote.map_or("none".to_owned(), |vote| vote.to_string());
+                    writeln!(out, "  slice {} term {} vote {vote}", state.slice, state.term)?;
+                }
+                Ok(())
+            }
+        },
+        Finding::Ballast { size } => writeln!(out, "ballast: {size} bytes"),
+    }
+}
+
+fn frame_line(header: &FrameHeader, size: u64, life: Life) -> String {
+    let run = match header.run {
+        Run::Single => "",
+        Run::First => " run-first",
+        Run::Middle => " run-middle",
+        Run::Last => " run-last",
+    };
+    let seal = if header.is_seal { " seal" } else { "" };
+    let life = match life {
+        Life::Current => "",
+        Life::Cut => " CUT",
+        Life::Earlier => " of an earlier use",
+    };
+    format!(
+        "frame {} size {size} payload {} records {} durable {} time {}{run}{seal}{life}",
+        header.sequence,
+        header.payload_size,
+        header.record_count,
+        header.durable_hint,
+        header.timestamp_ms
+    )
+}
+
+fn print_record(
+    out: &mut dyn Write,
+    sequence: base::FrameSequence,
+    previous: base::FrameSequence,
+    record: &Record<'_>,
+) -> std::io::Result<()> {
+    let slice = record.slice();
+    write!(out, "    frame {sequence} slice {slice} after frame {previous}: ")?;
+    match record {
+        Record::Entry { term, index, body, .. } => {
+            writeln!(out, "entry {index} term {term}, {} bytes", body.len())?;
+            match node::describe(body) {
+                Err(reason) => writeln!(out, "      unreadable: {reason}"),
+                Ok(lines) => lines.iter().try_for_each(|line| writeln!(out, "      {line}")),
+            }
+        }
+        Record::HardState(state) => {
+            let vote = state.vote.map_or("none".to_owned(), |vote| vote.to_string());
+            writeln!(out, "hard state: term {} vote {vote} commit {}", state.term, state.commit)
+        }
+        Record::Truncate { last, .. } => writeln!(out, "truncate above {last}"),
+        Record::SnapshotMark { term, index, .. } => {
+            writeln!(out, "snapshot at {index} of term {term}")
+        }
+        Record::Trim { last, .. } => writeln!(out, "trim up to {last}"),
+    }
+}
+
+/// The log directories of a data directory; a log directory stands for itself.
+fn logs(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let missing = |cause: &dyn std::fmt::Display| {
+        let text = format!(
+            "cannot read {}: {cause}.\nFix: name a data directory of toroid.",
+            directory.display()
+        );
+        Failure::new(Status::Directory, text)
+    };
+    let mut found = Vec::new();
+    let mut is_log = false;
+    for entry in std::fs::read_dir(directory).map_err(|cause| missing(&cause))? {
+        let entry = entry.map_err(|cause| missing(&cause))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("log-") && entry.path().is_dir() {
+            found.push(entry.path());
+        }
+        is_log |= wal::LogFile::parse(&name).is_some();
+    }
+    if is_log {
+        found.push(directory.to_owned());
+    }
+    if found.is_empty() {
+        return Err(missing(&"it holds no log"));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Status::Damage, format!("{}: {error}", path.display()))
+}
