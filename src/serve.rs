@@ -74,8 +74,10 @@ fn run_core(
     }
     ring.watch_signals().map_err(|cause| Failure::new(Status::Kernel, cause))?;
 
-    let node_config = node_config(config, directory)
+    let mut node_config = node_config(config, directory)
         .map_err(|cause| Failure::new(Status::Failed, format!("no randomness: {cause}")))?;
+    // The limit of open files may have lowered it; the ring's notice says so.
+    node_config.clients_max = node_config.clients_max.min(ring.connections_max() as usize);
     let wal_config = node_config.wal.clone();
     let mut boot = Boot::new(node_config);
     let started = Instant::now();

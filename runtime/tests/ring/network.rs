@@ -251,12 +251,8 @@ fn a_peer_that_goes_away_while_a_send_waits_ends_the_connection() {
         let mut client = server.connect();
         client.write_all(b"go").expect("the server reads");
         assert_eq!(events.recv_timeout(Duration::from_secs(60)), Ok("sending"));
-        if half {
-            client.shutdown(Shutdown::Write).expect("it is connected");
-        } else {
-            drop(client.try_clone());
-            drop(client);
-        }
+        let how = if half { Shutdown::Write } else { Shutdown::Both };
+        client.shutdown(how).expect("it is connected");
         assert_eq!(events.recv_timeout(Duration::from_secs(60)), Ok("closed"));
     }
     server.finish();

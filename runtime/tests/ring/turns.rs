@@ -70,6 +70,7 @@ fn a_prompt_send_is_reported_without_another_event() {
     let events = take_events(&mut ring);
     let [Happened::Accepted(id, _)] = events[..] else { unreachable!("{events:?}") };
     ring.send(id, b"hello".to_vec());
+    assert!(take_events(&mut ring).is_empty(), "nothing is sent before it is submitted");
     let deadline = soon();
     ring.submit_and_wait(deadline).expect("the ring works");
     let events = take_events(&mut ring);
