@@ -164,6 +164,7 @@ fn node_config(config: &Config, directory: &DataDir) -> std::io::Result<node::Co
         clients_max: config.maxclients as usize,
         output_size_pause: base::limits::OUTPUT_SIZE_PAUSE,
         output_budget: base::limits::OUTPUT_BUDGET,
+        entry_size_max: base::limits::ENTRY_SIZE_MAX,
         settings: config.values(),
         facts: Facts {
             toroid_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -62,6 +62,7 @@ impl Shell {
                 runtime::Event::Accepted { id, peer, local } => Event::Accepted { id, peer, local },
                 runtime::Event::Received { id, bytes } => Event::Received { id, bytes },
                 runtime::Event::Sent { id, buffer } => Event::Sent { id, buffer },
+                runtime::Event::Ended { id } => Event::Ended { id },
                 runtime::Event::Closed { id } => Event::Closed { id },
                 runtime::Event::Disk { token, result } => {
                     Event::Log(wal::Event { token, result: result.map_err(io_error) })
@@ -87,7 +88,7 @@ impl Shell {
         while let Some(output) = node.poll_output() {
             match output {
                 Output::Send { id, buffer } => ring.send(id, buffer),
-                Output::Close { id } => ring.close(id),
+                Output::Close { id } => ring.abort(id),
                 Output::StopReceive { id } => ring.stop_receive(id),
                 Output::StartReceive { id } => ring.start_receive(id),
                 Output::Log(output) => carry_out_log(ring, output)?,

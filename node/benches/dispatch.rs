@@ -5,6 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 #[path = "../tests/support/world.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod world;
 
 use world::World;

@@ -18,6 +18,8 @@ use crate::session::Client;
 pub(crate) const FAMILIES: &[&[Command<Run>]] =
     &[client::FAMILY, command::FAMILY, connection::FAMILY, server::FAMILY];
 
+pub(crate) use connection::NOT_OURS;
+
 /// What a command on the connection or the node gets.
 #[derive(Debug)]
 pub(crate) struct SessionCx<'a> {

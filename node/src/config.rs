@@ -17,8 +17,10 @@ pub struct Config {
     pub clients_max: usize,
     /// A client with more bytes of replies waiting is not read from.
     pub output_size_pause: usize,
-    /// All clients' replies together; above it nobody is read from.
+    /// All clients' replies together; above it, who has replies waiting is not read from.
     pub output_budget: usize,
+    /// The most one entry of the log may hold, and so one command may write.
+    pub entry_size_max: usize,
     /// Directives and their values, for CONFIG GET.
     pub settings: Vec<(String, String)>,
     pub facts: Facts,

@@ -4,7 +4,7 @@
 //! of those keys, errors included, because an error too tells what was seen (PROTOCOL F22).
 
 use base::{LogIndex, Now};
-use engine::{Args, Command, CommandError, Flag, KeyspaceWriter, ReadCx, ReplySink, WriteCx};
+use engine::{Args, Command, CommandError, Flag, KeyspaceWriter, ReadCx, WriteCx};
 use net::ReplyQueue;
 use smallvec::SmallVec;
 
@@ -37,8 +37,10 @@ pub(crate) struct Outcome {
 pub(crate) enum Flow {
     /// There is a reply, now or later.
     Done,
-    /// Nothing was executed: the log must prepare room first.
-    NeedsRoom,
+    /// Nothing was executed: the log must have this many bytes of room first.
+    NeedsRoom { needed: u64 },
+    /// Nothing was executed: the open batch must be closed first.
+    NeedsTurn,
 }
 
 /// What the reply saw.
@@ -47,14 +49,16 @@ enum Saw {
     Nothing,
     /// What this entry and all before it hold.
     Index(LogIndex),
-    /// The log has no room yet.
-    NoRoom,
+    /// It was not executed.
+    Not(Flow),
 }
 
 /// The parts of a session a request may touch while its bytes are being looked at.
 struct Peer<'s> {
     client: &'s mut Client,
     replies: &'s mut ReplyQueue,
+    /// Room was set aside for this request.
+    granted: bool,
 }
 
 impl Peer<'_> {
@@ -67,19 +71,20 @@ impl Peer<'_> {
 impl Dispatch<'_> {
     /// Executes the request the session's decoder found at the start of `request`.
     pub(crate) fn execute(&mut self, session: &mut Session, request: &[u8]) -> Outcome {
-        let Session { decoder, client, replies, .. } = session;
+        let Session { decoder, client, replies, granted, .. } = session;
+        let granted = std::mem::take(granted);
         let arguments: Arguments<'_> = decoder.arguments(request).collect();
         let (name, args) = arguments.split_first().expect("a request has at least its name");
         let settled = self.node.slice.settled();
         replies.begin(LogIndex::NONE, self.node.pool());
-        let mut peer = Peer { client, replies };
+        let mut peer = Peer { client, replies, granted };
 
         let saw = match self.run(&mut peer, name, args) {
             Ok(saw) => saw,
             Err((error, saw)) => {
                 self.node.stats.commands_failed += 1;
                 peer.replies.restart();
-                peer.reply().error(&error.to_string());
+                peer.reply().error_bytes(&error.text());
                 saw
             }
         };
@@ -89,10 +94,10 @@ impl Dispatch<'_> {
                 Durability::Memory => LogIndex::NONE,
             },
             Saw::Index(_) | Saw::Nothing => LogIndex::NONE,
-            Saw::NoRoom => {
+            Saw::Not(flow) => {
                 replies.restart();
                 replies.commit(LogIndex::NONE, self.node.pool());
-                return Outcome { flow: Flow::NeedsRoom, parked: None };
+                return Outcome { flow, parked: None };
             }
         };
         self.node.stats.commands_processed += 1;
@@ -115,7 +120,7 @@ impl Dispatch<'_> {
         }
         match command.run {
             Run::Session(handler) | Run::Container { alone: Some(handler), .. } => {
-                let Peer { client, replies } = peer;
+                let Peer { client, replies, .. } = peer;
                 let reply = ReplyWriter::new(replies.buffer(), client.protocol);
                 let mut cx = SessionCx { client, node: self.node, reply, now: self.now };
                 handler(&mut cx, args).map(|()| Saw::Nothing).map_err(nothing)
@@ -139,12 +144,12 @@ impl Dispatch<'_> {
                     self.node.stats.writes_refused += 1;
                     return Err(nothing(refusal));
                 }
-                match self.find_room(command.effect_size_max(args)) {
-                    Room::Found => self.write(peer, command, handler, args),
-                    Room::Wanted => Ok(Saw::NoRoom),
-                    Room::Refused(why) => {
+                match self.find_room(peer, command.effect_size_max(args)) {
+                    Ok(None) => self.write(peer, command, handler, args),
+                    Ok(Some(flow)) => Ok(Saw::Not(flow)),
+                    Err(refusal) => {
                         self.node.stats.writes_refused += 1;
-                        Err(nothing(RequestError::LogRefuses(why)))
+                        Err(nothing(refusal))
                     }
                 }
             }
@@ -222,28 +227,29 @@ impl Dispatch<'_> {
         None
     }
 
-    /// Makes sure that what a command may log has prepared room before it executes.
-    fn find_room(&mut self, size: usize) -> Room {
-        let Node { slice, wal, .. } = &mut *self.node;
+    /// Makes sure that what a command may log has room before it executes: None, or what must
+    /// happen first.
+    fn find_room(&mut self, peer: &Peer<'_>, size: usize) -> Result<Option<Flow>, RequestError> {
+        let entry_room = self.node.config.entry_size_max - ROOM_MARGIN as usize;
+        if entry_room < size {
+            return Err(RequestError::Static("ERR the write is larger than the largest log entry"));
+        }
+        let Node { slice, wal, room, .. } = &mut *self.node;
+        if entry_room < slice.batch.len() + size {
+            return Ok(Some(Flow::NeedsTurn));
+        }
         let needed = slice.batch.len() as u64 + size as u64 + ROOM_MARGIN;
-        if needed <= wal.room() {
-            return Room::Found;
+        // Writes wait in the order in which they came, or a small one would always be in time to
+        // take what is prepared for a large one.
+        let is_turn = peer.granted || room.is_empty();
+        if is_turn && needed <= wal.room() {
+            return Ok(None);
         }
-        if let Some(refusal) = wal.refuses_room(needed) {
-            return Room::Refused(refusal.to_string());
+        match wal.refuses_room(needed) {
+            Some(refusal) => Err(RequestError::LogRefuses(refusal.to_string())),
+            None => Ok(Some(Flow::NeedsRoom { needed })),
         }
-        wal.request_room(needed);
-        Room::Wanted
     }
-}
-
-/// Whether the log can take what a command may write.
-enum Room {
-    Found,
-    /// Not yet: it is being prepared.
-    Wanted,
-    /// The disk is full.
-    Refused(String),
 }
 
 /// Headers of the entry and its record, and the hard state that may share its frame: bytes.

@@ -1,6 +1,6 @@
 //! What a request may be answered instead of a reply.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use engine::CommandError;
 
@@ -10,8 +10,8 @@ pub(crate) enum RequestError {
     /// A command's own.
     Command(CommandError),
     NoAuth,
-    /// A text that depends on the request.
-    Text(String),
+    /// A text that depends on the request, and may hold its bytes.
+    Text(Vec<u8>),
     /// A text that does not.
     Static(&'static str),
     /// The log has no room and cannot get any.
@@ -28,28 +28,35 @@ impl From<CommandError> for RequestError {
     }
 }
 
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl RequestError {
+    /// What the client reads: a code, a blank, an explanation.
+    pub(crate) fn text(&self) -> Cow<'_, [u8]> {
         match self {
-            Self::Command(error) => error.fmt(f),
-            Self::NoAuth => f.write_str("NOAUTH Authentication required."),
-            Self::Text(text) => f.write_str(text),
-            Self::Static(text) => f.write_str(text),
-            Self::LogRefuses(why) => write!(
-                f,
+            Self::Command(error) => error.to_string().into_bytes().into(),
+            Self::NoAuth => b"NOAUTH Authentication required."[..].into(),
+            Self::Text(text) => text[..].into(),
+            Self::Static(text) => text.as_bytes().into(),
+            Self::LogRefuses(why) => format!(
                 "MISCONF Errors writing to the log: {why}. Reads go on; writes are taken again \
                  by themselves once there is space."
-            ),
-            Self::LogLags { age_ms } => write!(
-                f,
+            )
+            .into_bytes()
+            .into(),
+            Self::LogLags { age_ms } => format!(
                 "MISCONF Errors writing to the log: the oldest unflushed write is {age_ms} ms \
                  old, more than memory-durability-age allows. Look at the disk."
-            ),
+            )
+            .into_bytes()
+            .into(),
         }
     }
 }
 
-/// The first bytes of something a client sent, for an error text.
-pub(crate) fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned()
+/// A text around the first bytes of something a client sent.
+pub(crate) fn around(before: &str, bytes: &[u8], after: &str) -> RequestError {
+    let shown = &bytes[..bytes.len().min(SHOWN_MAX)];
+    RequestError::Text([before.as_bytes(), shown, after.as_bytes()].concat())
 }
+
+/// Bytes of a request that are shown in an error.
+const SHOWN_MAX: usize = 128;

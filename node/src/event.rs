@@ -13,6 +13,8 @@ pub enum Event<'a> {
     Received { id: ConnectionId, bytes: &'a [u8] },
     /// All of a `Send`'s buffer went out; the buffer comes back.
     Sent { id: ConnectionId, buffer: Vec<u8> },
+    /// A client sends no more, and may still read what it is owed.
+    Ended { id: ConnectionId },
     /// A connection is gone, whoever closed it. The last event with this id.
     Closed { id: ConnectionId },
     /// An output of the log is done.
@@ -30,7 +32,7 @@ pub enum Output<'a> {
     Listen,
     /// Send all of `buffer`. No second send of this connection is emitted before `Sent`.
     Send { id: ConnectionId, buffer: Vec<u8> },
-    /// Close the connection; no send of it is in flight.
+    /// Close the connection at once, whatever is still being sent to it.
     Close { id: ConnectionId },
     /// Take no more bytes from this client for now.
     StopReceive { id: ConnectionId },

@@ -25,6 +25,7 @@ mod parked;
 mod planted;
 mod registry;
 mod reply;
+mod room;
 mod session;
 mod slice;
 mod stats;

@@ -26,6 +26,7 @@ use crate::input::Input;
 use crate::parked::Parked;
 use crate::planted::{Plant, Planted};
 use crate::registry::Registry;
+use crate::room::RoomQueue;
 use crate::session::{Client, Held, Session, Sessions};
 use crate::slice::Slice;
 use crate::stats::Stats;
@@ -41,6 +42,15 @@ const POOL_COUNT_MAX: usize = 4096;
 const POOL_CAPACITY_FIRST: usize = 1024;
 const POOL_CAPACITY_MAX: usize = 256 * 1024;
 
+/// What each client may have waiting while the budget of all is used up: bytes.
+const OUTPUT_SHARE: usize = 64 * 1024;
+
+/// A client that takes nothing for this long may be given up when memory is short.
+const STUCK_US: u64 = 10_000_000;
+
+/// How often one is.
+const RELIEF_US: u64 = 100_000;
+
 /// How long a shutdown waits for clients to take their replies.
 const SHUTDOWN_PATIENCE_US: u64 = 10_000_000;
 
@@ -53,8 +63,6 @@ pub struct Node {
     pub(crate) wal: Wal,
     pub(crate) stats: Stats,
     pub(crate) started_us: u64,
-    /// Keys of each database when everything was last settled: what INFO may show.
-    pub(crate) settled_sizes: Vec<usize>,
     pub(crate) planted: Planted,
     sessions: Sessions,
     parked: Parked,
@@ -64,12 +72,14 @@ pub struct Node {
     flush: Vec<ConnectionId>,
     /// Sessions with input to go on with in the next turn.
     runnable: VecDeque<ConnectionId>,
-    /// Sessions held until the log has room or their replies drain.
-    waiters: Vec<ConnectionId>,
-    /// The log did something since the waiters for room were last looked at.
-    log_moved: bool,
-    /// Bytes of replies waiting, parked or not.
+    /// Writes that wait for the log to have room.
+    pub(crate) room: RoomQueue,
+    /// Sessions held until their replies drain.
+    stuck: Vec<ConnectionId>,
+    /// Bytes of replies that no client's kernel has taken yet, parked or not.
     output_size: usize,
+    /// When the largest of the stuck clients was last given up, for lack of memory.
+    relieved_us: u64,
     clients_numbered: u64,
     phase: Phase,
 }
@@ -93,7 +103,7 @@ enum Phase {
     /// Finishing what was executed; clients that do not take their replies lose them at the
     /// deadline.
     Draining {
-        deadline_us: u64,
+        deadline_us: Option<u64>,
     },
     /// The seal is on its way.
     Sealing,
@@ -114,7 +124,6 @@ impl Node {
         let settled = slice.settled();
         Ok(Self {
             registry: Registry::shared(),
-            settled_sizes: vec![0; usize::from(limits::DATABASES)],
             planted: Planted::default(),
             sessions: Sessions::default(),
             parked: Parked::new(settled),
@@ -122,9 +131,10 @@ impl Node {
             outputs: VecDeque::new(),
             flush: Vec::new(),
             runnable: VecDeque::new(),
-            waiters: Vec::new(),
-            log_moved: false,
+            room: RoomQueue::default(),
+            stuck: Vec::new(),
             output_size: 0,
+            relieved_us: 0,
             clients_numbered: 0,
             phase: Phase::Starting,
             stats: Stats::default(),
@@ -140,12 +150,10 @@ impl Node {
         match event {
             Event::Accepted { id, peer, .. } => self.accept(id, peer),
             Event::Received { id, bytes } => self.receive(id, bytes, now),
-            Event::Sent { id, buffer } => self.note_sent(id, buffer),
+            Event::Sent { id, buffer } => self.note_sent(id, buffer, now),
+            Event::Ended { id } => self.note_ended(id),
             Event::Closed { id } => self.forget(id),
-            Event::Log(event) => {
-                self.log_moved = true;
-                self.wal.handle(event, now);
-            }
+            Event::Log(event) => self.wal.handle(event, now),
             Event::Shutdown => self.shut_down(now),
         }
     }
@@ -153,7 +161,8 @@ impl Node {
     /// Closes the batch, settles what became durable, releases replies. Once per turn.
     pub fn close_turn(&mut self, now: Now) {
         self.stats.turns += 1;
-        self.wake_waiters();
+        self.grant_room();
+        self.wake_stuck();
         self.run_held(now);
         self.wal.handle_time(now);
         if self.wal.is_running() {
@@ -162,7 +171,8 @@ impl Node {
         }
         self.settle(now);
         self.close_phase(now);
-        self.flush_replies();
+        self.flush_replies(now);
+        self.relieve(now);
     }
 
     /// The next thing to be done, until None.
@@ -186,10 +196,11 @@ impl Node {
             return Some(0);
         }
         let deadline = match self.phase {
-            Phase::Draining { deadline_us } => Some(deadline_us),
+            Phase::Draining { deadline_us } => deadline_us,
             Phase::Starting | Phase::Serving | Phase::Sealing | Phase::Stopped => None,
         };
-        [deadline, self.wal.poll_timeout()].into_iter().flatten().min()
+        let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
+        [deadline, relief, self.wal.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Clients connected now.
@@ -224,7 +235,7 @@ impl Node {
 
     /// Clients held until the log has room or their replies drain.
     pub fn waiting_count(&self) -> usize {
-        self.waiters.len()
+        self.room.len() + self.stuck.len()
     }
 
     /// The disk is full: writes are refused.
@@ -324,7 +335,11 @@ impl Node {
         match session.held {
             None => {}
             Some(Held::Turn) => queue_run(&mut self.runnable, session),
-            Some(Held::Room | Held::Output) => self.waiters.push(session.id),
+            Some(Held::Room { needed }) => self.room.push(session.id, needed),
+            Some(Held::Output) => self.stuck.push(session.id),
+        }
+        if session.ended && session.held.is_none() {
+            session.client.closing = true;
         }
         self.hold_back(session);
     }
@@ -348,10 +363,13 @@ impl Node {
                 Ok(Decoded::Command { consumed }) => {
                     match self.execute(session, rest, now) {
                         Flow::Done => executed += consumed,
-                        Flow::NeedsRoom => {
-                            // It is decoded again when there is room.
+                        // It is decoded again when its time has come.
+                        flow @ (Flow::NeedsRoom { .. } | Flow::NeedsTurn) => {
                             session.decoder.reset();
-                            session.held = Some(Held::Room);
+                            session.held = Some(match flow {
+                                Flow::NeedsRoom { needed } => Held::Room { needed },
+                                Flow::NeedsTurn | Flow::Done => Held::Turn,
+                            });
                             return (executed, 0);
                         }
                     }
@@ -392,9 +410,17 @@ impl Node {
         &mut self.pool
     }
 
+    /// Whether a client has so many replies waiting that its next request must wait as well.
+    ///
+    /// The budget of all holds up those who use it: a client that reads its replies is served
+    /// however many others do not.
     fn is_over_output(&self, session: &Session) -> bool {
-        self.config.output_size_pause < session.replies.len()
-            || self.config.output_budget < self.output_size
+        let size = session.output_size();
+        self.config.output_size_pause < size || (self.is_over_budget() && OUTPUT_SHARE < size)
+    }
+
+    fn is_over_budget(&self) -> bool {
+        self.config.output_budget < self.output_size
     }
 
     /// Stops taking bytes from a client whose input is not being executed.
@@ -417,7 +443,7 @@ impl Node {
             session.run_queued = false;
             if !session.client.closing && !session.closed {
                 self.run(&mut session, &[], now);
-                if session.held.is_none() && session.stopped {
+                if session.held.is_none() && session.stopped && !session.ended {
                     session.stopped = false;
                     self.outputs.push_back(Pending::StartReceive { id });
                 }
@@ -427,26 +453,41 @@ impl Node {
         }
     }
 
-    fn note_sent(&mut self, id: ConnectionId, buffer: Vec<u8>) {
-        self.stats.net_output_bytes += buffer.len() as u64;
+    fn note_sent(&mut self, id: ConnectionId, buffer: Vec<u8>, now: Now) {
+        let size = buffer.len();
+        self.stats.net_output_bytes += size as u64;
         self.pool.give(buffer);
         if let Some(session) = self.sessions.get_mut(id) {
-            assert!(session.sending);
-            session.sending = false;
+            assert!(session.sending == Some(size));
+            session.sending = None;
+            session.progress_us = now.monotonic_us;
+            self.output_size -= size;
             queue_flush(&mut self.flush, session);
         }
     }
 
+    /// What a client sent before it ended is executed, and answered.
+    fn note_ended(&mut self, id: ConnectionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.ended = true;
+        if session.held.is_none() {
+            session.client.closing = true;
+        }
+        queue_flush(&mut self.flush, session);
+    }
+
     fn forget(&mut self, id: ConnectionId) {
         if let Some(mut session) = self.sessions.remove(id) {
-            self.output_size -= session.replies.len();
+            self.output_size -= session.output_size();
             session.replies.clear(&mut self.pool);
+            self.room.remove(id);
         }
     }
 
     fn close_batch(&mut self, now: Now) {
         // While the window is full the batch goes on gathering: that is the group commit.
-        let full = self.wal.window_is_full() && self.slice.batch.len() < BATCH_SIZE_MAX;
+        let is_small = self.slice.batch.len() < BATCH_SIZE_MAX.min(self.config.entry_size_max / 2);
+        let full = self.wal.window_is_full() && is_small;
         if !full {
             self.slice.close(&mut self.wal, now);
             if let Some(frame) = self.wal.close_batch(now) {
@@ -466,11 +507,6 @@ impl Node {
                 queue_flush(flush, session);
             }
         });
-        if self.slice.is_settled() {
-            for (database, size) in self.settled_sizes.iter_mut().enumerate() {
-                *size = self.slice.keyspace.len(database as u16);
-            }
-        }
         if self.phase == Phase::Starting && self.slice.is_ready() {
             self.phase = Phase::Serving;
             self.started_us = now.monotonic_us;
@@ -478,30 +514,29 @@ impl Node {
         }
     }
 
-    fn flush_replies(&mut self) {
+    fn flush_replies(&mut self, now: Now) {
         let mut flush = std::mem::take(&mut self.flush);
         for id in flush.drain(..) {
             let Some(mut session) = self.sessions.take(id) else { continue };
             session.flush_queued = false;
-            self.flush_session(&mut session);
+            self.flush_session(&mut session, now);
             self.sessions.put_back(session);
         }
         self.flush = flush;
     }
 
-    fn flush_session(&mut self, session: &mut Session) {
+    fn flush_session(&mut self, session: &mut Session, now: Now) {
         if session.closed {
             return;
         }
-        if !session.sending {
+        if session.sending.is_none() {
             let settled = match self.planted.is(Plant::ReplyBeforeCommit) {
                 true => LogIndex(u64::MAX),
                 false => self.slice.settled(),
             };
-            let before = session.replies.len();
             if let Some(buffer) = session.replies.take_released(settled, &mut self.pool) {
-                self.output_size -= before - session.replies.len();
-                session.sending = true;
+                session.sending = Some(buffer.len());
+                session.progress_us = now.monotonic_us;
                 self.outputs.push_back(Pending::Send { id: session.id, buffer });
             }
         }
@@ -511,23 +546,36 @@ impl Node {
         }
     }
 
-    /// Lets the waiters run whose reason to wait may be gone.
-    fn wake_waiters(&mut self) {
-        if self.waiters.is_empty() {
+    /// Lets the writes run that the log has room for by now, or never will have.
+    fn grant_room(&mut self) {
+        if self.room.is_empty() {
             return;
         }
-        let log_moved = std::mem::take(&mut self.log_moved);
-        let Self { waiters, sessions, runnable, config, output_size, .. } = self;
-        waiters.retain(|&id| {
-            let Some(session) = sessions.get_mut(id) else { return false };
-            let goes_on = match session.held {
-                None | Some(Held::Turn) => true,
-                Some(Held::Room) => log_moved,
-                Some(Held::Output) => {
-                    session.replies.len() <= config.output_size_pause / 2
-                        && *output_size <= config.output_budget
+        let Self { room, sessions, runnable, wal, .. } = self;
+        let missing = room.grant(
+            wal.room(),
+            |needed| wal.refuses_room(needed).is_some(),
+            |id| {
+                if let Some(session) = sessions.get_mut(id) {
+                    session.granted = true;
+                    queue_run(runnable, session);
                 }
-            };
+            },
+        );
+        if let Some(needed) = missing {
+            self.wal.request_room(needed);
+        }
+    }
+
+    /// Lets the sessions run whose replies have drained.
+    fn wake_stuck(&mut self) {
+        let is_over_budget = self.is_over_budget();
+        let Self { stuck, sessions, runnable, config, .. } = self;
+        stuck.retain(|&id| {
+            let Some(session) = sessions.get_mut(id) else { return false };
+            let size = session.output_size();
+            let goes_on = size <= config.output_size_pause / 2
+                && (!is_over_budget || size <= OUTPUT_SHARE / 2);
             if goes_on {
                 queue_run(runnable, session);
             }
@@ -535,10 +583,29 @@ impl Node {
         });
     }
 
+    /// Gives up the client that holds most of the replies' memory and has not taken any of it for
+    /// long, while all of it is used up. Memory comes before a client that does not read.
+    fn relieve(&mut self, now: Now) {
+        if !self.is_over_budget() || now.monotonic_us < self.relieved_us + RELIEF_US {
+            return;
+        }
+        self.relieved_us = now.monotonic_us;
+        let is_stuck = |session: &&Session| {
+            session.sending.is_some() && session.progress_us + STUCK_US <= now.monotonic_us
+        };
+        let largest = self.sessions.iter().filter(is_stuck).max_by_key(|one| one.output_size());
+        if let Some(id) = largest.map(|session| session.id) {
+            self.stats.clients_given_up += 1;
+            let session = self.sessions.get_mut(id).expect("it was just found");
+            session.closed = true;
+            self.outputs.push_back(Pending::Close { id });
+        }
+    }
+
     fn shut_down(&mut self, now: Now) {
         match self.phase {
             Phase::Serving => {
-                let deadline_us = now.monotonic_us + SHUTDOWN_PATIENCE_US;
+                let deadline_us = Some(now.monotonic_us + SHUTDOWN_PATIENCE_US);
                 self.phase = Phase::Draining { deadline_us };
             }
             // Nothing was executed: there is nothing to finish.
@@ -552,8 +619,13 @@ impl Node {
 
     fn close_phase(&mut self, now: Now) {
         if let Phase::Draining { deadline_us } = self.phase {
-            let drained = self.sessions.iter().all(Session::is_drained);
-            if self.slice.is_settled() && (drained || deadline_us <= now.monotonic_us) {
+            let is_over = deadline_us.is_none_or(|at| at <= now.monotonic_us);
+            let is_drained = is_over || self.sessions.iter().all(Session::is_drained);
+            if is_over {
+                // Only the log can still end this; there is no time to wait for.
+                self.phase = Phase::Draining { deadline_us: None };
+            }
+            if self.slice.is_settled() && is_drained {
                 self.phase = Phase::Sealing;
                 self.wal.seal(now);
             }

@@ -6,7 +6,7 @@ use base::Map;
 use engine::{Access, Args, Command, Runs};
 
 use crate::commands::{self, SessionCx};
-use crate::error::{RequestError, shown};
+use crate::error::{RequestError, around};
 
 /// How a command runs.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,8 @@ impl Runs for Run {
 #[derive(Debug)]
 pub(crate) struct Registry {
     commands: Vec<Command<Run>>,
+    /// The first of them, which COMMAND lists.
+    listed: usize,
     by_name: Map<&'static [u8], usize>,
 }
 
@@ -61,18 +63,20 @@ impl Registry {
         let of_node = commands::FAMILIES.iter().flat_map(|family| family.iter()).copied();
         let mut commands: Vec<_> = of_engine.chain(of_node).collect();
         commands.sort_by_key(|command| command.name);
+        let listed = commands.len();
+        commands.extend_from_slice(commands::NOT_OURS);
         let by_name: Map<_, _> = commands
             .iter()
             .enumerate()
             .map(|(at, command)| (command.name.as_bytes(), at))
             .collect();
         assert!(by_name.len() == commands.len(), "every name is declared once");
-        Self { commands, by_name }
+        Self { commands, listed, by_name }
     }
 
     /// Every command, sorted by name; subcommands are inside their containers.
     pub(crate) fn commands(&self) -> &[Command<Run>] {
-        &self.commands
+        &self.commands[..self.listed]
     }
 
     /// The command called `name`, in any case.
@@ -116,24 +120,26 @@ fn on_slice(command: &Command<engine::Run>) -> Command<Run> {
 }
 
 fn unknown(name: &[u8], args: Args<'_>) -> RequestError {
-    // Redis shows the arguments until the text has about 128 bytes.
-    let mut seen = String::new();
+    // Redis shows the arguments until the text of them has about 128 bytes.
+    let mut seen = Vec::new();
     for arg in args {
         if 128 <= seen.len() {
             break;
         }
         let room = 128 - seen.len();
-        seen.push_str(&format!("'{}' ", shown(&arg[..arg.len().min(room)])));
+        seen.push(b'\'');
+        seen.extend_from_slice(&arg[..arg.len().min(room)]);
+        seen.extend_from_slice(b"' ");
     }
-    RequestError::Text(format!(
-        "ERR unknown command '{}', with args beginning with: {seen}",
-        shown(name)
-    ))
+    let name = &name[..name.len().min(128)];
+    let words: [&[u8]; 4] =
+        [b"ERR unknown command '", name, b"', with args beginning with: ", &seen];
+    RequestError::Text(words.concat())
 }
 
 fn unknown_subcommand(command: &Command<Run>, word: &[u8]) -> RequestError {
     let container = command.name.to_ascii_uppercase();
-    RequestError::Text(format!("ERR unknown subcommand '{}'. Try {container} HELP.", shown(word)))
+    around("ERR unknown subcommand '", word, &format!("'. Try {container} HELP."))
 }
 
 #[cfg(test)]
@@ -168,12 +174,12 @@ mod tests {
         let registry = Registry::shared();
         let error = registry.resolve(b"FOO", &[b"a", b"b"]).expect_err("there is none");
         assert_eq!(
-            error.to_string(),
-            "ERR unknown command 'FOO', with args beginning with: 'a' 'b' "
+            error.text(),
+            &b"ERR unknown command 'FOO', with args beginning with: 'a' 'b' "[..]
         );
         let error = registry.resolve(b"client", &[b"nope"]).expect_err("there is none");
-        assert_eq!(error.to_string(), "ERR unknown subcommand 'nope'. Try CLIENT HELP.");
+        assert_eq!(error.text(), &b"ERR unknown subcommand 'nope'. Try CLIENT HELP."[..]);
         let error = registry.resolve(b"client", &[]).expect_err("a word is missing");
-        assert_eq!(error.to_string(), "ERR wrong number of arguments for 'client' command");
+        assert_eq!(error.text(), &b"ERR wrong number of arguments for 'client' command"[..]);
     }
 }

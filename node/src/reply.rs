@@ -20,6 +20,11 @@ impl<'a> ReplyWriter<'a> {
         self.protocol = protocol;
     }
 
+    /// An error whose text may hold bytes a client sent.
+    pub(crate) fn error_bytes(&mut self, text: &[u8]) {
+        self.encoder().error(text);
+    }
+
     fn encoder(&mut self) -> Encoder<'_> {
         Encoder::new(self.out, self.protocol)
     }

@@ -22,8 +22,14 @@ pub(crate) struct Session {
     /// Bytes received and not executed.
     pub(crate) input: Input,
     pub(crate) replies: ReplyQueue,
-    /// A buffer is on its way.
-    pub(crate) sending: bool,
+    /// Bytes of the buffer that is on its way; None if there is none.
+    pub(crate) sending: Option<usize>,
+    /// When a buffer last left or was taken: microseconds.
+    pub(crate) progress_us: u64,
+    /// The client sends no more: once its input is executed, the session ends.
+    pub(crate) ended: bool,
+    /// Room in the log was set aside for the request that waited for it.
+    pub(crate) granted: bool,
     /// The kernel was told to take no more bytes from the client.
     pub(crate) stopped: bool,
     /// Why the input is not being executed.
@@ -58,8 +64,8 @@ pub(crate) struct Client {
 pub(crate) enum Held {
     /// Its turn's share of commands is used up.
     Turn,
-    /// The log must prepare room for a large write.
-    Room,
+    /// The log must have this many bytes of room for a write.
+    Room { needed: u64 },
     /// Too many bytes of replies wait.
     Output,
 }
@@ -72,7 +78,10 @@ impl Session {
             decoder: Decoder::new(),
             input: Input::default(),
             replies: ReplyQueue::default(),
-            sending: false,
+            sending: None,
+            progress_us: 0,
+            ended: false,
+            granted: false,
             stopped: false,
             held: None,
             flush_queued: false,
@@ -83,7 +92,12 @@ impl Session {
 
     /// Everything this client was promised has left.
     pub(crate) fn is_drained(&self) -> bool {
-        self.replies.is_empty() && !self.sending
+        self.replies.is_empty() && self.sending.is_none()
+    }
+
+    /// Bytes of replies that have not been taken by the client's kernel.
+    pub(crate) fn output_size(&self) -> usize {
+        self.replies.len() + self.sending.unwrap_or(0)
     }
 }
 

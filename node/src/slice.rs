@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 
+use base::limits::DATABASES;
 use base::{FrameSequence, LogIndex, Now, SliceId, Term};
 use engine::{Batch, Keyspace};
 use raft::{Consensus, ReadyNumber, ReadyOf, Role, SingleVoter};
@@ -29,12 +30,27 @@ pub(crate) struct Slice {
     ready: ReadyOf<SingleVoter>,
     /// Readies handed to the log, oldest first.
     waiting: VecDeque<Persisting>,
-    /// Batches not yet settled, with the time their first effect was executed.
-    unsettled: VecDeque<(LogIndex, u64)>,
+    /// Batches not yet settled.
+    unsettled: VecDeque<Unsettled>,
+    /// Keys of each database as of the settled index: what may be shown without waiting.
+    settled_sizes: Sizes,
     opened: Option<Opened>,
     /// The clock of the last batch: it never goes back (DESIGN section 4).
     clock_ms: u64,
     bodies: Vec<Vec<u8>>,
+}
+
+/// Keys of each database.
+pub(crate) type Sizes = [usize; DATABASES as usize];
+
+/// A batch on its way.
+#[derive(Debug)]
+struct Unsettled {
+    index: LogIndex,
+    /// When its first effect was executed.
+    opened_us: u64,
+    /// Keys once it was executed.
+    sizes: Sizes,
 }
 
 /// The first effect of the open batch.
@@ -63,13 +79,14 @@ impl Slice {
     ) -> Self {
         Self {
             id,
-            keyspace,
             batch: Batch::default(),
             gate: Gate::default(),
             consensus,
             ready: ReadyOf::<SingleVoter>::new(),
             waiting: VecDeque::new(),
             unsettled: VecDeque::new(),
+            settled_sizes: sizes(&keyspace),
+            keyspace,
             opened: None,
             clock_ms,
             bodies: Vec::new(),
@@ -95,6 +112,11 @@ impl Slice {
         self.batch.is_empty() && self.consensus.commit() == self.consensus.last()
     }
 
+    /// Keys of each database that can no longer be lost.
+    pub(crate) fn settled_sizes(&self) -> &Sizes {
+        &self.settled_sizes
+    }
+
     pub(crate) fn term(&self) -> Term {
         self.consensus.term()
     }
@@ -111,7 +133,7 @@ impl Slice {
     /// When the oldest effect that could still be lost was executed.
     pub(crate) fn oldest_unsettled_us(&self) -> Option<u64> {
         let opened = self.opened.map(|opened| opened.at_us);
-        self.unsettled.front().map(|(_, at_us)| *at_us).or(opened)
+        self.unsettled.front().map(|batch| batch.opened_us).or(opened)
     }
 
     /// An effect was just added to the open batch.
@@ -149,7 +171,8 @@ impl Slice {
                 .propose(opened.term, body)
                 .expect("a sole voter that executes is the leader of its term");
             assert!(index == expected);
-            self.unsettled.push_back((index, opened.at_us));
+            let sizes = sizes(&self.keyspace);
+            self.unsettled.push_back(Unsettled { index, opened_us: opened.at_us, sizes });
         }
         while self.consensus.poll_ready(&mut self.ready) {
             let has_records = self.ready.has_records();
@@ -207,8 +230,8 @@ impl Slice {
             return false;
         }
         self.gate.settle(settled);
-        while self.unsettled.front().is_some_and(|(index, _)| *index <= settled) {
-            self.unsettled.pop_front();
+        while let Some(batch) = self.unsettled.pop_front_if(|batch| batch.index <= settled) {
+            self.settled_sizes = batch.sizes;
         }
         true
     }
@@ -224,4 +247,8 @@ fn recycle(bodies: &mut Vec<Vec<u8>>, mut body: Vec<u8>) {
         body.clear();
         bodies.push(body);
     }
+}
+
+fn sizes(keyspace: &Keyspace) -> Sizes {
+    std::array::from_fn(|database| keyspace.len(database as u16))
 }

@@ -11,6 +11,8 @@ pub(crate) struct Stats {
     pub(crate) net_output_bytes: u64,
     pub(crate) protocol_errors: u64,
     pub(crate) writes_refused: u64,
+    /// Clients that did not read while the memory for replies was used up.
+    pub(crate) clients_given_up: u64,
     /// Turns that handled at least one event.
     pub(crate) turns: u64,
     /// Replies that had to wait for the log.

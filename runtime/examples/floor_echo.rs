@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn serve(ring: &mut Ring, prompt: bool) -> Result<(u64, u64), Box<dyn Error>> {
     let mut clients: HashMap<ConnectionId, Client> = HashMap::new();
-    let mut touched = Vec::new();
+    let (mut touched, mut gone) = (Vec::new(), Vec::new());
     let mut free: Vec<Vec<u8>> = Vec::new();
     let (mut requests, mut turns) = (0, 0);
     loop {
@@ -87,12 +87,16 @@ fn serve(ring: &mut Ring, prompt: bool) -> Result<(u64, u64), Box<dyn Error>> {
                     free.push(buffer);
                     touched.push(id);
                 }
+                Event::Ended { id } => gone.push(id),
                 Event::Closed { id } => {
                     clients.remove(&id);
                 }
                 Event::Disk { .. } => {}
                 Event::Signal(_) => return Ok((requests, turns)),
             }
+        }
+        for id in gone.drain(..) {
+            ring.close(id);
         }
         for id in touched.drain(..) {
             let Some(client) = clients.get_mut(&id) else { continue };

@@ -99,6 +99,8 @@ pub enum Event<'a> {
     Received { id: ConnectionId, bytes: &'a [u8] },
     /// The whole buffer has been handed to the network.
     Sent { id: ConnectionId, buffer: Vec<u8> },
+    /// The client sends no more, and may still read. It is for the receiver to close.
+    Ended { id: ConnectionId },
     /// The connection is gone, by the peer, an error or [`Ring::close`]: the last event of its id.
     Closed { id: ConnectionId },
     /// A write, flush, preparation or removal is complete.
@@ -132,6 +134,7 @@ enum Ready {
     Accepted { id: ConnectionId, peer: SocketAddr, local: SocketAddr },
     Received { id: ConnectionId, buffer: u16, size: usize },
     Sent { id: ConnectionId, buffer: Vec<u8> },
+    Ended { id: ConnectionId },
     Closed { id: ConnectionId },
     Disk { token: u64, result: Result<(), DiskError> },
     Signal(Signal),
@@ -291,6 +294,7 @@ impl Ring {
             }
             Ready::Accepted { id, peer, local } => Event::Accepted { id, peer, local },
             Ready::Sent { id, buffer } => Event::Sent { id, buffer },
+            Ready::Ended { id } => Event::Ended { id },
             Ready::Closed { id } => Event::Closed { id },
             Ready::Disk { token, result } => Event::Disk { token, result },
             Ready::Signal(signal) => Event::Signal(signal),

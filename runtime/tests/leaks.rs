@@ -64,7 +64,7 @@ fn thousands_of_connections_leave_no_trace() {
     while closed < ROUNDS * CLIENTS || 0 < ring.stats().connections {
         let deadline = runtime::now().monotonic_us + 60_000_000;
         ring.submit_and_wait(Some(deadline)).expect("the ring works");
-        let mut received = Vec::new();
+        let (mut received, mut ended) = (Vec::new(), Vec::new());
         while let Some(event) = ring.poll_event() {
             match event {
                 Event::Accepted { id, .. } => {
@@ -76,6 +76,7 @@ fn thousands_of_connections_leave_no_trace() {
                     received.push((id, bytes.to_vec()));
                 }
                 Event::Sent { id, .. } => assert!(open.contains(&id)),
+                Event::Ended { id } => ended.push(id),
                 Event::Closed { id } => {
                     closed += 1;
                     assert!(open.remove(&id), "Closed comes once, for an accepted connection");
@@ -90,6 +91,7 @@ fn thousands_of_connections_leave_no_trace() {
                 ring.close(id);
             }
         }
+        ended.into_iter().for_each(|id| ring.close(id));
         assert!(runtime::now().monotonic_us < deadline, "{accepted} accepted, {closed} closed");
     }
     load.join().expect("every client got what it waited for");

@@ -4,9 +4,8 @@ use engine::{Acl, Args, Arity, Command, Flag, Group, Keys, ReplySink, is_sorted}
 
 use super::{SessionCx, help};
 use crate::durability::Durability;
-use crate::error::{RequestError, shown};
+use crate::error::{RequestError, around};
 use crate::registry::Run;
-use crate::session::Client;
 
 pub(crate) const FAMILY: &[Command<Run>] = &[CLIENT];
 
@@ -62,9 +61,10 @@ fn durability(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError
             ))?;
             let floor = cx.node.config.durability_floor;
             if level < floor {
-                return Err(RequestError::Text(format!(
+                let text = format!(
                     "ERR this server allows no durability below '{floor}' (durability-floor)"
-                )));
+                );
+                return Err(RequestError::Text(text.into_bytes()));
             }
             cx.client.durability = level;
             cx.reply.simple("OK");
@@ -127,12 +127,11 @@ fn set_info(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> 
     } else if option.eq_ignore_ascii_case(b"lib-ver") {
         (&mut cx.client.library_version, "lib-ver")
     } else {
-        return Err(RequestError::Text(format!("ERR Unrecognized option '{}'", shown(option))));
+        return Err(around("ERR Unrecognized option '", option, "'"));
     };
     if !is_printable(value) {
-        return Err(RequestError::Text(format!(
-            "ERR {name} cannot contain spaces, newlines or special characters."
-        )));
+        let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
+        return Err(RequestError::Text(text.into_bytes()));
     }
     *place = value.to_vec();
     cx.reply.simple("OK");
@@ -146,22 +145,22 @@ const SETNAME: Command<Run> = Command {
     arity: Arity::Exactly(3),
     run: Run::Session(|cx, args| {
         let [name] = args else { unreachable!("the arity is exact") };
-        set_name(cx.client, name)?;
+        check_name(name)?;
+        cx.client.name = name.to_vec();
         cx.reply.simple("OK");
         Ok(())
     }),
     ..SUBCOMMAND
 };
 
-/// Names a client, or says why not.
-pub(super) fn set_name(client: &mut Client, name: &[u8]) -> Result<(), RequestError> {
-    if !is_printable(name) {
-        return Err(RequestError::Static(
+/// Says why a client may not be called `name`.
+pub(super) fn check_name(name: &[u8]) -> Result<(), RequestError> {
+    match is_printable(name) {
+        true => Ok(()),
+        false => Err(RequestError::Static(
             "ERR Client names cannot contain spaces, newlines or special characters.",
-        ));
+        )),
     }
-    client.name = name.to_vec();
-    Ok(())
 }
 
 fn is_printable(text: &[u8]) -> bool {

@@ -4,9 +4,9 @@ use engine::{Acl, Args, Arity, Command, Flag, Group, Keys, ReplySink, is_sorted,
 use net::Protocol;
 
 use super::SessionCx;
-use super::client::set_name;
+use super::client::check_name;
 use crate::config::REDIS_VERSION;
-use crate::error::{RequestError, shown};
+use crate::error::{RequestError, around};
 use crate::registry::Run;
 
 pub(crate) const FAMILY: &[Command<Run>] = &[AUTH, ECHO, HELLO, PING, QUIT, SELECT];
@@ -127,12 +127,12 @@ fn hello(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
                 after
             }
             [wanted, after @ ..] if option.eq_ignore_ascii_case(b"setname") => {
+                check_name(wanted)?;
                 name = Some(*wanted);
                 after
             }
             _ => {
-                let text = format!("ERR Syntax error in HELLO option '{}'", shown(option));
-                return Err(RequestError::Text(text));
+                return Err(around("ERR Syntax error in HELLO option '", option, "'"));
             }
         };
     }
@@ -147,7 +147,7 @@ fn hello(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
         ));
     }
     if let Some(name) = name {
-        set_name(cx.client, name)?;
+        cx.client.name = name.to_vec();
     }
     cx.client.protocol = protocol;
     let number = cx.client.number;
@@ -242,3 +242,21 @@ fn select(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
     cx.reply.simple("OK");
     Ok(())
 }
+
+/// What a browser says when a page makes it talk to us, and no client of ours ever does: the
+/// connection is closed before the requests that are hidden in the body can run.
+pub(crate) const NOT_OURS: &[Command<Run>] = &[HTTP_HOST, HTTP_POST];
+
+const HTTP_POST: Command<Run> = Command {
+    name: "post",
+    summary: "Closes the connection: it speaks HTTP.",
+    since: "2.8.24",
+    arity: Arity::AtLeast(1),
+    run: Run::Session(|cx, _| {
+        cx.client.closing = true;
+        Ok(())
+    }),
+    ..QUIT
+};
+
+const HTTP_HOST: Command<Run> = Command { name: "host:", ..HTTP_POST };

@@ -120,6 +120,7 @@ fn stats(node: &Node, _: Now, lines: &mut Lines) {
     lines.add("total_error_replies", stats.commands_failed + stats.protocol_errors);
     lines.add("protocol_errors", stats.protocol_errors);
     lines.add("writes_refused", stats.writes_refused);
+    lines.add("clients_given_up", stats.clients_given_up);
 }
 
 fn replication(node: &Node, _: Now, lines: &mut Lines) {
@@ -130,7 +131,7 @@ fn replication(node: &Node, _: Now, lines: &mut Lines) {
 }
 
 fn keyspace(node: &Node, _: Now, lines: &mut Lines) {
-    for (database, keys) in node.settled_sizes.iter().enumerate() {
+    for (database, keys) in node.slice.settled_sizes().iter().enumerate() {
         if 0 < *keys {
             lines.add(&format!("db{database}"), format!("keys={keys},expires=0,avg_ttl=0"));
         }

@@ -131,3 +131,92 @@ fn clients_are_told_what_the_server_is() {
     assert!(world.ask(1, "COMMAND DOCS get").starts_with("*2 $3 get"));
     assert!(world.ask(1, "NOSUCH x").starts_with("-ERR unknown command 'NOSUCH'"));
 }
+
+/// Red when an end is taken for a close: `printf ... | nc -N` would read nothing.
+#[test]
+fn a_client_that_only_stops_sending_gets_its_replies() {
+    let mut world = World::new();
+    world.connect(1);
+    world.disk_stalls = true;
+    world.send(1, "SET a 1\nGET a");
+    world.end(1);
+    assert!(!world.clients[&1].closed);
+    world.disk_stalls = false;
+    world.settle();
+    assert_eq!(world.received(1), "+OK $1 1");
+    assert!(world.clients[&1].closed);
+    assert_eq!(world.node.client_count(), 0);
+}
+
+/// Red when the budget of all holds up those who use none of it.
+#[test]
+fn clients_that_do_not_read_hold_up_nobody_else_and_are_given_up_in_the_end() {
+    let mut config = config();
+    config.output_size_pause = 400_000;
+    config.output_budget = 1_000_000;
+    let mut world = World::with(config, Default::default());
+    world.connect(1);
+    assert_eq!(world.ask(1, &format!("SET a {}", "x".repeat(50_000))), "+OK");
+    for index in 10..20 {
+        world.connect(index);
+        world.clients.get_mut(&index).expect("it connected").stuck = true;
+        for _ in 0..10 {
+            world.send(index, "GET a");
+        }
+    }
+    assert!(1_000_000 < world.node.output_size());
+    assert!(world.node.output_size() < 2_000_000, "{}", world.node.output_size());
+    assert_eq!(world.ask(1, "PING\nSET b 1"), "+PONG +OK");
+    for _ in 0..200 {
+        world.pass(100_000);
+    }
+    assert!(world.node.output_size() <= 1_000_000);
+    let closed = world.clients.values().filter(|client| client.closed).count();
+    assert!((1..10).contains(&closed), "{closed} given up");
+    assert!(world.ask(1, "INFO stats").contains(&format!("clients_given_up:{closed}")));
+}
+
+/// Red when `post` and `host:` are commands like others: the body of a page would run.
+#[test]
+fn a_browser_is_not_listened_to() {
+    let requests = [
+        "POST / HTTP/1.1\nHost: 127.0.0.1:6379\n\nSET a hacked",
+        "GET / HTTP/1.1\nHost: 127.0.0.1\n\nSET a hacked",
+    ];
+    for request in requests {
+        let mut world = World::new();
+        world.connect(1);
+        world.send(1, request);
+        world.settle();
+        assert!(world.clients[&1].closed);
+        world.connect(2);
+        assert_eq!(world.ask(2, "GET a"), "$-1");
+    }
+}
+
+#[test]
+fn what_a_client_sent_is_shown_as_it_was_in_errors() {
+    let mut world = World::new();
+    world.connect(1);
+    world.send_bytes(1, b"*1\r\n$2\r\n\xff\xfe\r\n");
+    world.settle();
+    let received = &world.clients[&1].received;
+    assert!(received.starts_with(b"-ERR unknown command '\xff\xfe'"));
+}
+
+/// Red when a failed HELLO logs in.
+#[test]
+fn a_hello_that_fails_changes_nothing() {
+    let mut config = config();
+    config.password = Some(b"secret".to_vec());
+    let mut world = World::with(config, Default::default());
+    world.connect(1);
+    let bytes = b"*6\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$7\r\ndefault\r\n$6\r\nsecret\r\n";
+    world.send_bytes(1, bytes);
+    world.send_bytes(1, b"$7\r\nSETNAME\r\n");
+    world.settle();
+    assert!(world.received(1).starts_with("-ERR Syntax error in HELLO option"));
+    assert_eq!(world.ask(1, "GET a"), "-NOAUTH Authentication required.");
+    assert!(world.ask(1, "HELLO 3 AUTH default secret SETNAME \"a b\"").starts_with("-ERR Client"));
+    assert_eq!(world.ask(1, "GET a"), "-NOAUTH Authentication required.");
+}

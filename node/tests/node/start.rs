@@ -113,3 +113,85 @@ fn a_value_larger_than_all_prepared_segments_is_written_once_there_is_room() {
     let reply = world.received(1);
     assert!(reply.starts_with(&format!("${} xxx", value.len())), "{}", &reply[..20]);
 }
+
+/// Red when writes that come later take the room that is prepared for a large one.
+#[test]
+fn a_large_write_is_not_starved_by_small_ones() {
+    let mut config = config();
+    config.clients_max = 10_000;
+    let mut world = World::with(config, Default::default());
+    world.connect(1);
+    let large = "x".repeat(8 * 1024 * 1024);
+    let request = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${}\r\n{large}\r\n", large.len());
+    world.send_bytes(1, request.as_bytes());
+    // In each turn more than the disk prepares in one, by clients that have not waited yet.
+    let small = format!("SET b {}\r\n", "y".repeat(60_000));
+    for turn in 0..200 {
+        for index in 0..24 {
+            world.connect(100 + 24 * turn + index);
+            world.send_bytes(100 + 24 * turn + index, small.as_bytes());
+        }
+        world.turn();
+        if world.received(1) == "+OK" {
+            let answered = world.clients.values().filter(|client| !client.received.is_empty());
+            assert!(answered.count() < 24 * 200);
+            return;
+        }
+    }
+    unreachable!("the large write was never executed");
+}
+
+/// Red when admission does not look at the size of the open batch.
+#[test]
+fn an_entry_never_grows_beyond_its_limit() {
+    let mut config = config();
+    config.entry_size_max = 200_000;
+    let mut world = World::with(config, Default::default());
+    let value = "x".repeat(90_000);
+    for index in 0..10 {
+        world.connect(index);
+        let bytes = format!("*3\r\n$3\r\nSET\r\n$1\r\n{index}\r\n$90000\r\n{value}\r\n");
+        world.send_bytes(index, bytes.as_bytes());
+    }
+    world.settle();
+    for index in 0..10 {
+        assert_eq!(world.received(index), "+OK", "client {index}");
+    }
+    let bytes = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$250000\r\n{}\r\n", "x".repeat(250_000));
+    world.send_bytes(1, bytes.as_bytes());
+    world.settle();
+    assert!(world.received(1).starts_with("-ERR the write is larger"));
+}
+
+/// Red when INFO counts keys only in the moments in which nothing is in flight.
+#[test]
+fn the_keys_shown_by_info_are_settled_ones_and_keep_up_with_the_load() {
+    let mut world = World::new();
+    world.connect(1);
+    world.connect(2);
+    for number in 0..50 {
+        world.send(1, &format!("SET key:{number} 1"));
+    }
+    world.send(2, "INFO keyspace");
+    let info = world.received(2);
+    let keys = info.split("keys=").nth(1).and_then(|rest| rest.split(',').next());
+    let keys: usize = keys.expect("a database is shown").parse().expect("a number");
+    assert!((40..50).contains(&keys), "{keys}");
+}
+
+/// Red when a deadline that is over stays the time of the next turn: the core would spin.
+#[test]
+fn a_shutdown_that_only_the_disk_holds_up_sleeps() {
+    let mut world = World::new();
+    world.connect(1);
+    world.disk_stalls = true;
+    world.send(1, "SET a 1");
+    world.node.handle(node::Event::Shutdown, world.now);
+    world.pass(11_000_000);
+    world.pass(1_000);
+    assert!(!world.exited);
+    assert!(world.node.poll_timeout().is_none_or(|at| world.now.monotonic_us < at));
+    world.disk_stalls = false;
+    world.settle();
+    assert!(world.exited);
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use base::limits::{OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZE_MIN};
+use base::limits::{ENTRY_SIZE_MAX, OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZE_MIN};
 use base::{ConnectionId, CoreId, Now};
 use node::{Boot, Config, Durability, Event, Facts, Node, Output};
 use wal::{IoError, LogFile, LogRead, ReadError};
@@ -83,6 +83,7 @@ pub fn config() -> Config {
         clients_max: 100,
         output_size_pause: OUTPUT_SIZE_PAUSE,
         output_budget: OUTPUT_BUDGET,
+        entry_size_max: ENTRY_SIZE_MAX,
         settings: vec![("appendonly".into(), "yes".into()), ("save".into(), String::new())],
         facts: Facts::default(),
         seed: 42,
@@ -177,6 +178,12 @@ impl World {
         for _ in 0..64 {
             self.turn();
         }
+    }
+
+    /// The client sends no more, and goes on reading.
+    pub fn end(&mut self, index: u32) {
+        self.node.handle(Event::Ended { id: id(index) }, self.now);
+        self.turn();
     }
 
     /// Lets `us` microseconds pass.

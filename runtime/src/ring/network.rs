@@ -224,7 +224,13 @@ impl Ring {
             error if error < 0 && (error == -libc::ENOBUFS || is_passing(-error)) => {
                 self.arm_receive(id);
             }
-            // The peer has closed, or the connection is broken.
+            // The peer sends no more. It may still read: `shutdown(SHUT_WR)` is how scripts ask.
+            0 if stage == Stage::Open => {
+                let connection = self.connections.get(id).expect("it was looked up above");
+                connection.receive_wanted = false;
+                return Some(Ready::Ended { id });
+            }
+            // The connection is broken, or was given up by both sides.
             _ => return self.end(id),
         }
         self.release_if_idle(id);

@@ -167,7 +167,10 @@ fn log_files_are_open_for_direct_and_durable_writes_until_released() {
 fn a_missing_file_is_an_error_of_the_one_who_asked() {
     let directory = directory();
     let mut ring = Ring::open(options(&directory)).expect("this machine has io_uring");
-    ring.write(1, "missing", 0, BLOCK_SIZE, |_| unreachable!("there is nothing to encode into"));
+    // The log lends its bytes once and counts on their being taken, whatever becomes of them.
+    let mut encoded = false;
+    ring.write(1, "missing", 0, BLOCK_SIZE, |into| encoded = into.len() == BLOCK_SIZE);
+    assert!(encoded);
     ring.flush(2, "missing");
     ring.remove(3, "missing");
     let missing = Err(DiskError::Os(libc::ENOENT));

@@ -233,7 +233,7 @@ fn aborting_a_send_nobody_reads_closes_the_connection_once() {
 }
 
 #[test]
-fn a_peer_that_goes_away_while_a_send_waits_ends_the_connection() {
+fn a_peer_that_stops_sending_still_gets_what_is_under_way_and_one_that_left_does_not() {
     let (event, events) = mpsc::channel();
     let server = Server::start(
         |_| {},
@@ -253,6 +253,12 @@ fn a_peer_that_goes_away_while_a_send_waits_ends_the_connection() {
         assert_eq!(events.recv_timeout(Duration::from_secs(60)), Ok("sending"));
         let how = if half { Shutdown::Write } else { Shutdown::Both };
         client.shutdown(how).expect("it is connected");
+        if half {
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).expect("the server closes in the end");
+            assert!(received == pattern(64 << 20));
+            assert_eq!(events.recv_timeout(Duration::from_secs(60)), Ok("sent"));
+        }
         assert_eq!(events.recv_timeout(Duration::from_secs(60)), Ok("closed"));
     }
     server.finish();

@@ -76,9 +76,13 @@ fn run(ring: &mut Ring, stop: &AtomicBool, mut handler: impl FnMut(&mut Ring, Ha
 }
 
 pub(crate) fn take_events(ring: &mut Ring) -> Vec<Happened> {
-    let mut events = Vec::new();
+    let (mut events, mut ended) = (Vec::new(), Vec::new());
     while let Some(event) = ring.poll_event() {
         events.push(match event {
+            Event::Ended { id } => {
+                ended.push(id);
+                Happened::Other
+            }
             Event::Accepted { id, peer, .. } => Happened::Accepted(id, peer),
             Event::Received { id, bytes } => Happened::Received(id, bytes.to_vec()),
             Event::Sent { id, buffer } => Happened::Sent(id, buffer),
@@ -86,6 +90,7 @@ pub(crate) fn take_events(ring: &mut Ring) -> Vec<Happened> {
             Event::Disk { .. } | Event::Signal(_) => Happened::Other,
         });
     }
+    ended.into_iter().for_each(|id| ring.close(id));
     events
 }
 
