@@ -59,7 +59,9 @@ pub struct ReadError {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.file {
-            Some(file) => write!(f, "cannot read {file} at offset {}: {}", self.offset, self.message),
+            Some(file) => {
+                write!(f, "cannot read {file} at offset {}: {}", self.offset, self.message)
+            }
             None => write!(f, "cannot list the log's files: {}", self.message),
         }
     }

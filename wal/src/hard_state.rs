@@ -105,8 +105,7 @@ impl Slot {
             newer if VERSION < newer => return SlotRead::Newer(newer),
             _ => return SlotRead::Damaged,
         }
-        let identity =
-            Identity { node_uuid: array(bytes, 16), log: CoreId(u16_at(bytes, 32)) };
+        let identity = Identity { node_uuid: array(bytes, 16), log: CoreId(u16_at(bytes, 32)) };
         let states = (0..count).map(|at| {
             let at = FIXED_SIZE + at * STATE_SIZE;
             let vote = (bytes[at + 2] != 0).then(|| u64_at(bytes, at + 16));

@@ -4,6 +4,8 @@
 //! [`verify`] does what a start would do, and lists every damaged place below the log's end, not
 //! only the first. Both find whose log it is from the files themselves.
 
+use std::collections::BTreeMap;
+
 use base::limits::SEGMENT_SIZE;
 use base::{CoreId, FrameSequence};
 
@@ -14,7 +16,7 @@ use crate::frame::{Fault, Frame, FrameHeader, Identity};
 use crate::hard_state::{HARD_STATE_SLOT_SIZE, SlotRead};
 use crate::record::{HardState, Record, RecordError};
 use crate::recovery::assembly::Assembly;
-use crate::recovery::survey::{Headless, OPEN_END, Survey, SurveySegment};
+use crate::recovery::survey::{Headless, HeadlessState, OPEN_END, Survey, SurveySegment};
 use crate::recovery::window::Window;
 use crate::recovery::{FIRST_OFFSET, Recovered, RecoveryError, read_slots, recover};
 use crate::segment::SegmentHeader;
@@ -51,18 +53,49 @@ pub enum Finding<'a> {
         /// One of the two copies of the header is not whole.
         is_copy_damaged: bool,
     },
-    /// A segment file without a valid header: zero, a spare; otherwise damaged or torn.
-    Headless { file: LogFile, size: u64, is_zero: bool },
-    Frame { file: LogFile, offset: u64, size: u64, header: &'a FrameHeader, life: Life },
+    /// A segment file without a valid header: if zero, or with the mark of a spare,
+    /// it is not in use; otherwise its header was torn or is damaged.
+    Headless {
+        file: LogFile,
+        size: u64,
+        is_zero: bool,
+    },
+    Frame {
+        file: LogFile,
+        offset: u64,
+        size: u64,
+        header: &'a FrameHeader,
+        life: Life,
+    },
     /// A record of a whole batch, after the batch's last frame.
-    Record { sequence: FrameSequence, previous: FrameSequence, record: Record<'a> },
+    Record {
+        sequence: FrameSequence,
+        previous: FrameSequence,
+        record: Record<'a>,
+    },
     /// A whole batch whose records cannot be read.
-    Unreadable { file: LogFile, offset: u64, sequence: FrameSequence, reason: String },
+    Unreadable {
+        file: LogFile,
+        offset: u64,
+        sequence: FrameSequence,
+        reason: String,
+    },
     /// Bytes that are no frame, all for the same reason.
-    Gap { file: LogFile, offset: u64, size: u64, reason: Fault },
+    Gap {
+        file: LogFile,
+        offset: u64,
+        size: u64,
+        reason: Fault,
+    },
     /// One slot of the hard state; None if it is damaged.
-    HardStateSlot { offset: u64, generation: u64, states: Option<Vec<HardState>> },
-    Ballast { size: u64 },
+    HardStateSlot {
+        offset: u64,
+        generation: u64,
+        states: Option<Vec<HardState>>,
+    },
+    Ballast {
+        size: u64,
+    },
 }
 
 /// A damaged place.
@@ -129,13 +162,12 @@ pub fn inspect(
             show_frames(reader, &Place::of(segment), &mut Assembly::default(), visit)?;
         }
     }
-    let identity = identify(reader)?.map(|identified| Identity {
-        node_uuid: identified.node_uuid,
-        log: identified.log,
-    });
+    let identity = identify(reader)?
+        .map(|identified| Identity { node_uuid: identified.node_uuid, log: identified.log });
     for file in &survey.headless {
-        let (size, is_zero) = (file.size, file.is_zero);
-        visit(Finding::Headless { file: LogFile::Segment(file.id), size, is_zero });
+        let (name, size) = (LogFile::Segment(file.id), file.size);
+        let is_zero = file.state != HeadlessState::Damaged;
+        visit(Finding::Headless { file: name, size, is_zero });
         if let Some(identity) = identity {
             let place = Place::headless(file, identity);
             show_frames(reader, &place, &mut Assembly::default(), visit)?;
@@ -181,31 +213,78 @@ pub fn verify(reader: &mut dyn LogRead) -> Result<Option<Verified>, RecoveryErro
     Ok(Some(Verified { identified, recovered, problems }))
 }
 
-/// All damaged places that lie before frames of their segment that are whole.
+/// All damaged places where frames must be: before a whole frame, or before a segment's end.
 fn add_gaps(
     reader: &mut dyn LogRead,
     error: &RecoveryError,
     problems: &mut Vec<Problem>,
 ) -> Result<(), RecoveryError> {
-    let first = error.place();
-    let mut gaps: Vec<Problem> = Vec::new();
-    inspect(reader, &mut |finding| match finding {
-        Finding::Gap { file, offset, size, reason } if first != Some((file, offset)) => {
-            let reason = format!("{size} bytes between whole frames are damaged: {reason}");
-            gaps.push(Problem { file, offset, reason });
+    let mut gaps = Gaps { first: error.place(), ..Gaps::default() };
+    inspect(reader, &mut |finding| gaps.note(finding))?;
+    gaps.close_file();
+    problems.append(&mut gaps.problems);
+    Ok(())
+}
+
+/// Sorts the gaps of one segment after the other into damage and unused room.
+#[derive(Default)]
+struct Gaps {
+    /// A place that is listed already.
+    first: Option<(LogFile, u64)>,
+    /// Of each segment: its first frame and the first that is not part of it.
+    ranges: BTreeMap<LogFile, (FrameSequence, FrameSequence)>,
+    file: Option<LogFile>,
+    /// The next frame of this file.
+    expected: FrameSequence,
+    /// Of this file, since its last whole frame.
+    open: Vec<Problem>,
+    problems: Vec<Problem>,
+}
+
+impl Gaps {
+    fn note(&mut self, finding: Finding<'_>) {
+        match finding {
+            Finding::Segment { file, header, end, .. } => {
+                let end = end.unwrap_or(FrameSequence::NONE);
+                self.ranges.insert(file, (header.first_sequence, end));
+            }
+            Finding::Gap { file, offset, size, reason } => {
+                self.turn_to(file);
+                let reason = format!("{size} bytes where frames belong: {reason}");
+                self.open.push(Problem { file, offset, reason });
+            }
+            Finding::Frame { file, header, life: Life::Current, .. } => {
+                self.turn_to(file);
+                self.expected = header.sequence.next();
+                self.take_open();
+            }
+            Finding::Unreadable { file, offset, reason, .. } => {
+                self.problems.push(Problem { file, offset, reason });
+            }
+            _ => {}
         }
-        Finding::Frame { file, life: Life::Current, .. } => {
-            // What lies before a whole frame of the same segment is damage, not its end.
-            let (before, rest): (Vec<_>, Vec<_>) =
-                gaps.drain(..).partition(|gap| gap.file == file);
-            problems.extend(before);
-            gaps = rest;
+    }
+
+    fn turn_to(&mut self, file: LogFile) {
+        if self.file != Some(file) {
+            self.close_file();
+            self.file = Some(file);
+            self.expected = self.ranges.get(&file).map_or(FrameSequence::NONE, |range| range.0);
         }
-        Finding::Unreadable { file, offset, reason, .. } => {
-            problems.push(Problem { file, offset, reason });
+    }
+
+    fn close_file(&mut self) {
+        let end = self.file.and_then(|file| self.ranges.get(&file)).map(|range| range.1);
+        if end.is_some_and(|end| self.expected < end) {
+            self.take_open();
         }
-        _ => {}
-    })
+        self.open.clear();
+    }
+
+    fn take_open(&mut self) {
+        let first = self.first;
+        self.problems.extend(self.open.drain(..).filter(|p| first != Some((p.file, p.offset))));
+    }
 }
 
 /// A file to show, and whose frames are expected in it.
@@ -345,4 +424,3 @@ fn show_slots(
     }
     Ok(())
 }
-

@@ -31,7 +31,7 @@ mod wal;
 pub use config::Config;
 pub use file::{LogFile, LogRead, ReadError};
 pub use frame::{Fault, FrameHeader, HINTS_MAX, Run};
-pub use hard_state::{HARD_STATES_MAX, HARD_STATE_SLOT_SIZE};
+pub use hard_state::{HARD_STATE_SLOT_SIZE, HARD_STATES_MAX};
 pub use inspect::{Finding, Identified, Life, Problem, Verified, identify, inspect, verify};
 pub use output::{Event, Halt, IoError, Operation, Output, Write, WriteRefusal};
 #[cfg(feature = "planted")]

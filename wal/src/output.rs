@@ -6,9 +6,9 @@
 use std::fmt;
 
 use crate::file::LogFile;
-use crate::frame::FrameHeader;
+use crate::frame::{FrameHeader, Identity};
 use crate::hard_state::Slot;
-use crate::segment::SegmentHeader;
+use crate::segment::{self, SegmentHeader};
 
 /// Something to do to a file of the log.
 #[derive(Debug)]
@@ -19,9 +19,6 @@ pub enum Output<'a> {
     /// fdatasync(2).
     Flush { token: u64, file: LogFile },
     /// Create it if it is missing, write zeros over all of it, flush it and its directory.
-    ///
-    /// Its size must grow only as its blocks are allocated: after a crash, a file of full size
-    /// is taken for a prepared one.
     Prepare { token: u64, file: LogFile, size: u64 },
     /// Unlink, flush the directory.
     Remove { token: u64, file: LogFile },
@@ -111,10 +108,16 @@ pub struct Write<'a> {
 }
 
 pub(crate) enum Content<'a> {
-    Frame { header: FrameHeader, seed: u32, payload: &'a [u8], chain: &'a mut Chain },
+    Frame {
+        header: FrameHeader,
+        seed: u32,
+        payload: &'a [u8],
+        chain: &'a mut Chain,
+    },
     Header(SegmentHeader),
     Slot(Slot),
-    Zeros,
+    /// The mark of a spare segment.
+    Mark(Identity),
 }
 
 /// The crc of the last frame that was encoded.
@@ -141,7 +144,7 @@ impl Write<'_> {
             }
             Content::Header(header) => header.encode(into),
             Content::Slot(slot) => slot.encode(into),
-            Content::Zeros => into.fill(0),
+            Content::Mark(identity) => segment::encode_mark(identity, into),
         }
     }
 }

@@ -41,7 +41,7 @@ mod switches {
     pub struct Planted(Option<Plant>);
 
     impl Planted {
-        pub fn one(plant: Plant) -> Self {
+        pub const fn one(plant: Plant) -> Self {
             Self(Some(plant))
         }
 

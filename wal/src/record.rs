@@ -40,14 +40,30 @@ pub struct HardState {
 /// One fact about one slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    Entry { slice: SliceId, term: Term, index: LogIndex, body: &'a [u8] },
+    Entry {
+        slice: SliceId,
+        term: Term,
+        index: LogIndex,
+        body: &'a [u8],
+    },
     HardState(HardState),
     /// Entries above `last` are gone.
-    Truncate { slice: SliceId, last: LogIndex },
+    Truncate {
+        slice: SliceId,
+        last: LogIndex,
+    },
     /// A snapshot up to `index` is durable.
-    SnapshotMark { slice: SliceId, term: Term, index: LogIndex, body: &'a [u8] },
+    SnapshotMark {
+        slice: SliceId,
+        term: Term,
+        index: LogIndex,
+        body: &'a [u8],
+    },
     /// Entries up to `last` are no longer needed.
-    Trim { slice: SliceId, last: LogIndex },
+    Trim {
+        slice: SliceId,
+        last: LogIndex,
+    },
 }
 
 /// Why a whole batch cannot be read.
@@ -96,9 +112,7 @@ impl<'a> Record<'a> {
     }
 
     /// Takes one record off the front of a batch.
-    pub(crate) fn decode(
-        input: &mut &'a [u8],
-    ) -> Result<(Record<'a>, FrameSequence), RecordError> {
+    pub(crate) fn decode(input: &mut &'a [u8]) -> Result<(Record<'a>, FrameSequence), RecordError> {
         let Some((header, rest)) = input.split_at_checked(RECORD_HEADER_SIZE) else {
             return Err(RecordError::Malformed("the batch ends in a record's header"));
         };

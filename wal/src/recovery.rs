@@ -24,7 +24,7 @@ use crate::hard_state::Votes;
 use crate::planted::{Plant, Planted};
 use crate::record::{HardState, Record};
 use crate::recovery::evidence::Evidence;
-use crate::recovery::survey::{Survey, SurveySegment};
+use crate::recovery::survey::{HeadlessState, Survey, SurveySegment};
 use crate::recovery::walk::Walk;
 use crate::segment::HEADER_SIZE;
 
@@ -79,11 +79,11 @@ pub(crate) struct Files {
     pub(crate) live: Vec<u32>,
     /// Segments to flush before anything of the tail is used.
     pub(crate) tail: Vec<u32>,
-    /// Prepared, with a zero header.
+    /// Prepared and marked so.
     pub(crate) spare: Vec<u32>,
-    /// Nothing in them lives: their header is zeroed, then they are spare.
+    /// Nothing in them lives: a mark is written over their header, then they are spare.
     pub(crate) dead: Vec<u32>,
-    /// Prepared in part.
+    /// Perhaps prepared in part only.
     pub(crate) unprepared: Vec<u32>,
     /// Of another size than segments have now.
     pub(crate) unfit: Vec<u32>,
@@ -131,16 +131,37 @@ pub enum RecoveryError {
         evidence: (LogFile, u64),
     },
     /// A whole batch whose records contradict themselves or the log.
-    Records { file: LogFile, offset: u64, sequence: FrameSequence, reason: String },
+    Records {
+        file: LogFile,
+        offset: u64,
+        sequence: FrameSequence,
+        reason: String,
+    },
     /// Terms and votes are damaged or contradict each other.
-    HardState { offset: u64, reason: String },
+    HardState {
+        offset: u64,
+        reason: String,
+    },
     /// A file of another node or of another log.
-    Foreign { file: LogFile, reason: String },
+    Foreign {
+        file: LogFile,
+        reason: String,
+    },
     /// Two segments claim the same place in the log.
-    Duplicate { first: LogFile, second: LogFile },
-    NewerFormat { file: LogFile, offset: u64, version: u32 },
+    Duplicate {
+        first: LogFile,
+        second: LogFile,
+    },
+    NewerFormat {
+        file: LogFile,
+        offset: u64,
+        version: u32,
+    },
     /// The receiver of the records refused one.
-    Replay { sequence: FrameSequence, reason: String },
+    Replay {
+        sequence: FrameSequence,
+        reason: String,
+    },
 }
 
 impl RecoveryError {
@@ -254,7 +275,9 @@ fn recover_with(
     let stop = walk.run(reader, &survey, &mut evidence, replay)?;
     let dropped = judge::scan_beyond(reader, identity, &survey, &stop, &mut evidence)?;
     let hintless = planted.is(Plant::CutAtFirstBad);
-    if !hintless && let Some(error) = judge::damage(reader, identity, &survey, &walk, &stop, &evidence)? {
+    if !hintless
+        && let Some(error) = judge::damage(reader, identity, &survey, &walk, &stop, &evidence)?
+    {
         return Err(error);
     }
     let (last, last_crc) = walk.whole();
@@ -286,7 +309,10 @@ fn recover_with(
         log_start: survey.log_start(),
         last_crc,
         slice_frames: walk.into_slice_frames(),
-        votes: hard_states.iter().map(|(slice, state)| (*slice, (state.term, state.vote))).collect(),
+        votes: hard_states
+            .iter()
+            .map(|(slice, state)| (*slice, (state.term, state.vote)))
+            .collect(),
         generation,
         files,
         planted,
@@ -330,11 +356,11 @@ fn sort_files(
         }
     }
     for file in &survey.headless {
-        if file.size < config.segment_size {
-            files.unprepared.push(file.id);
-        } else if config.segment_size < file.size {
+        if config.segment_size < file.size {
             files.unfit.push(file.id);
-        } else if file.is_zero {
+        } else if file.size < config.segment_size || file.state == HeadlessState::Zero {
+            files.unprepared.push(file.id);
+        } else if file.state == HeadlessState::Spare {
             files.spare.push(file.id);
         } else {
             base::mark!("wal: a segment with a torn header is recycled");

@@ -7,6 +7,11 @@
 //!  96 log start u64 · 104 zeros to 4096
 //! ```
 //!
+//! A spare carries a *mark* instead: the same first 34 bytes with another magic, in both blocks.
+//! It is written when the file is wholly prepared and its directory flushed, so that a file which a
+//! crash left half prepared is not mistaken for one; and over the header of a segment in which
+//! nothing lives any more.
+//!
 //! Magic, version and crc keep their places and meaning in every later version, so that a newer
 //! format is told from damage.
 
@@ -19,8 +24,9 @@ use crate::frame::Identity;
 /// Both copies; the first frame follows.
 pub const HEADER_SIZE: usize = 2 * BLOCK_SIZE;
 
-pub(crate) const MAGIC: [u8; 8] = *b"TOROIDSG";
-pub(crate) const VERSION: u32 = 1;
+const MAGIC: [u8; 8] = *b"TOROIDSG";
+const SPARE_MAGIC: [u8; 8] = *b"TOROIDSP";
+const VERSION: u32 = 1;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +52,7 @@ pub struct SegmentHeader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Copy {
     Valid(SegmentHeader),
+    Spare(Identity),
     Zero,
     Damaged,
     Newer(u32),
@@ -84,12 +91,17 @@ impl SegmentHeader {
         if is_zero(block) {
             return Copy::Zero;
         }
-        if block[..8] != MAGIC || u32_at(block, 12) != checksum(block) {
+        let is_spare = block[..8] == SPARE_MAGIC;
+        if block[..8] != MAGIC && !is_spare || u32_at(block, 12) != checksum(block) {
             return Copy::Damaged;
         }
         let version = u32_at(block, 8);
         if VERSION < version {
             return Copy::Newer(version);
+        }
+        if is_spare {
+            let log = CoreId(u16_at(block, 32));
+            return Copy::Spare(Identity { node_uuid: array(block, 16), log });
         }
         let header = Self {
             node_uuid: array(block, 16),
@@ -113,6 +125,20 @@ impl SegmentHeader {
             && header.boot < u64::MAX / 2;
         if sane { Copy::Valid(header) } else { Copy::Damaged }
     }
+}
+
+/// Both copies of the mark of a spare.
+pub(crate) fn encode_mark(identity: Identity, into: &mut [u8]) {
+    assert!(into.len() == HEADER_SIZE);
+    into.fill(0);
+    let (block, second) = into.split_at_mut(BLOCK_SIZE);
+    put(block, 0, &SPARE_MAGIC);
+    put(block, 8, &VERSION.to_le_bytes());
+    put(block, 16, &identity.node_uuid);
+    put(block, 32, &identity.log.0.to_le_bytes());
+    let crc = checksum(block);
+    put(block, 12, &crc.to_le_bytes());
+    second.copy_from_slice(block);
 }
 
 /// Over the whole block but the crc itself.

@@ -27,19 +27,19 @@ use base::{CoreId, FrameSequence, Map, Now, Prng, SliceId};
 use crate::bytes::BLOCK;
 use crate::config::Config;
 use crate::file::LogFile;
-use crate::frame::{FrameHeader, HINTS_MAX, Identity};
-use crate::output::{Chain, Content, Event, Halt, IoError, Operation, Output, Write, WriteRefusal};
+use crate::frame::{HINTS_MAX, Identity};
+use crate::output::{Chain, Event, Halt, IoError, Operation, Output, WriteRefusal};
 use crate::planted::{Plant, Planted};
 use crate::record::{HardState, Record};
 use crate::recovery::Recovered;
-use crate::segment::{HEADER_SIZE, SegmentHeader};
-use crate::wal::flight::{Flight, Flying};
-use crate::wal::plan::{Layout, OpenBatch, Queued, QueuedFrame};
+use crate::wal::flight::Flight;
+use crate::wal::plan::{Layout, OpenBatch, Queued};
 use crate::wal::slots::Slots;
 use crate::wal::spares::{Duty, Spares};
 
 pub use crate::wal::stats::Stats;
 
+mod emit;
 mod flight;
 mod plan;
 mod slots;
@@ -86,13 +86,17 @@ pub struct Wal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Flushing what recovery read, so that it cannot be lost any more once it is used.
-    Flushing { left: usize },
+    Flushing {
+        left: usize,
+    },
     /// Waiting for a spare segment to open.
     Seeking,
     /// The header of the first segment of this boot is on its way.
     Opening,
     Running,
-    Halted { told: Option<Halt> },
+    Halted {
+        told: Option<Halt>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +104,15 @@ enum Pending {
     Flush(LogFile),
     Prepare(LogFile),
     Remove(LogFile),
-    /// The header of a segment in which nothing lives is written over with zeros.
-    Zero(u32),
+    /// A prepared segment becomes a spare.
+    Mark(u32),
+    /// A recovered segment in which nothing lives becomes a spare.
+    Recycle(u32),
     Header(u32),
-    Slot { generation: u64, offset: u64 },
+    Slot {
+        generation: u64,
+        offset: u64,
+    },
 }
 
 /// The frame that says the log is durable to its end.
@@ -168,8 +177,16 @@ impl Wal {
                 left += 1;
             }
         }
+        // A spare's mark was read and is relied on too: were it in the cache only, a power cut
+        // would bring back the header under it, whose boot number this boot may use again. For
+        // the same reason a torn header is marked before the new one is written.
+        for id in &files.spare {
+            wal.duties.push_back(Duty::Flush(LogFile::Segment(*id)));
+            left += 1;
+        }
         for id in files.dead {
-            wal.duties.push_back(Duty::Zero(id));
+            wal.duties.push_back(Duty::Recycle(id));
+            left += 1;
         }
         for id in files.unfit {
             wal.duties.push_back(Duty::Remove(LogFile::Segment(id)));
@@ -212,7 +229,8 @@ impl Wal {
             return Some(self.last.next());
         }
         assert!(self.is_running(), "nothing is written before the recovered tail is safe");
-        let payload = std::mem::replace(&mut self.open.payload, self.pool.pop().unwrap_or_default());
+        let payload =
+            std::mem::replace(&mut self.open.payload, self.pool.pop().unwrap_or_default());
         self.stats.batches += 1;
         self.stats.records += u64::from(self.open.record_count);
         self.stats.record_bytes += payload.len() as u64;
@@ -345,7 +363,7 @@ impl Wal {
         }
     }
 
-    /// The next thing to do. A [`Write`] is encoded before anything else is asked of the log.
+    /// The next thing to do. A write is encoded before anything else is asked of the log.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
         assert!(!self.chain.lent, "the write lent before was not encoded");
         self.recycle_spent();
@@ -369,17 +387,17 @@ impl Wal {
         self.advance();
     }
 
-    /// Nothing is queued and nothing in flight but the making of spare files.
+    /// Nothing is queued and nothing in flight but the making of spare files. Never true of a
+    /// halted log: what it could not write must not pass for a clean end.
     pub fn is_idle(&self) -> bool {
-        let waits = |pending: &Pending| {
-            !matches!(pending, Pending::Prepare(_) | Pending::Remove(_))
-        };
-        self.is_halted()
-            || (self.queue.is_empty()
-                && self.flight.is_empty()
-                && self.slots.is_idle()
-                && (self.seal.is_sealed || !self.seal.is_wanted)
-                && !self.pending.iter().any(|(_, pending)| waits(pending)))
+        let waits =
+            |pending: &Pending| !matches!(pending, Pending::Prepare(_) | Pending::Remove(_));
+        !self.is_halted()
+            && self.queue.is_empty()
+            && self.flight.is_empty()
+            && self.slots.is_idle()
+            && (self.seal.is_sealed || !self.seal.is_wanted)
+            && !self.pending.iter().any(|(_, pending)| waits(pending))
     }
 
     pub fn stats(&self) -> &Stats {
@@ -423,26 +441,25 @@ impl Wal {
             (Pending::Flush(file), Err(error)) => self.halt(Operation::Flush, file, 0, error),
             (Pending::Prepare(file), Err(error)) => self.halt(Operation::Prepare, file, 0, error),
             (Pending::Remove(file), Err(error)) => self.halt(Operation::Remove, file, 0, error),
-            (Pending::Zero(id) | Pending::Header(id), Err(error)) => {
+            (Pending::Mark(id) | Pending::Recycle(id) | Pending::Header(id), Err(error)) => {
                 self.halt(Operation::Write, LogFile::Segment(id), 0, error);
             }
             (Pending::Slot { offset, .. }, Err(error)) => {
                 self.halt(Operation::Write, LogFile::HardState, offset, error);
             }
             (Pending::Flush(file), Ok(())) => {
-                let Phase::Flushing { left } = &mut self.phase else {
-                    unreachable!("only a start flushes");
-                };
-                if file != LogFile::HardState {
+                let is_spare = matches!(file, LogFile::Segment(id) if self.spares.is_ready(id));
+                if file != LogFile::HardState && !is_spare {
                     self.duties.push_back(Duty::Release(file));
                 }
-                *left -= 1;
-                if *left == 0 {
-                    self.use_tail();
-                }
+                self.count_down();
             }
-            (Pending::Prepare(file), Ok(())) => self.spares.note_prepared(file),
-            (Pending::Zero(id), Ok(())) => self.spares.note_zeroed(id),
+            (Pending::Prepare(file), Ok(())) => self.duties.extend(self.spares.note_prepared(file)),
+            (Pending::Mark(id), Ok(())) => self.spares.note_marked(id),
+            (Pending::Recycle(id), Ok(())) => {
+                self.spares.note_marked(id);
+                self.count_down();
+            }
             (Pending::Header(id), Ok(())) => {
                 self.flight.note_header(id);
                 if self.phase == Phase::Opening {
@@ -452,6 +469,17 @@ impl Wal {
                 }
             }
             (Pending::Slot { generation, .. }, Ok(())) => self.slots.complete(generation),
+        }
+    }
+
+    /// One more thing is durable that recovery read, or that hides what it did not.
+    fn count_down(&mut self) {
+        let Phase::Flushing { left } = &mut self.phase else {
+            unreachable!("only a start flushes and recycles");
+        };
+        *left -= 1;
+        if *left == 0 {
+            self.use_tail();
         }
     }
 
@@ -508,7 +536,8 @@ impl Wal {
             self.open_segment();
         }
         let has_segment = matches!(self.phase, Phase::Opening | Phase::Running);
-        let wanted = if has_segment { self.wanted_spares() } else { self.config.spare_segments + 1 };
+        let wanted =
+            if has_segment { self.wanted_spares() } else { self.config.spare_segments + 1 };
         let is_running = self.phase == Phase::Running;
         let duty = self.spares.next_duty(wanted, self.now.monotonic_us, is_running);
         self.duties.extend(duty);
@@ -525,144 +554,6 @@ impl Wal {
         let each = plan::payload_room(self.config.capacity(), &self.config);
         let held = self.spares.ready().max(1) as u64;
         least.max((held + missing.div_ceil(each)) as usize)
-    }
-
-    fn token(&mut self, pending: Pending) -> u64 {
-        self.tokens += 1;
-        self.pending.push((self.tokens, pending));
-        self.tokens
-    }
-
-    fn carry(&mut self, duty: Duty) -> Output<'static> {
-        match duty {
-            Duty::Flush(file) => Output::Flush { token: self.token(Pending::Flush(file)), file },
-            Duty::Prepare(file, size) => {
-                Output::Prepare { token: self.token(Pending::Prepare(file)), file, size }
-            }
-            Duty::Remove(file) => Output::Remove { token: self.token(Pending::Remove(file)), file },
-            Duty::Release(file) => Output::Release { file },
-            Duty::Zero(id) => Output::Write(Write {
-                token: self.token(Pending::Zero(id)),
-                file: LogFile::Segment(id),
-                offset: 0,
-                size: HEADER_SIZE,
-                content: Content::Zeros,
-            }),
-        }
-    }
-
-    fn may_write_slot(&self) -> bool {
-        !matches!(self.phase, Phase::Flushing { .. } | Phase::Halted { .. })
-            && self.spares.has_hard_state()
-            && self.slots.may_write()
-    }
-
-    fn write_slot(&mut self) -> Output<'static> {
-        let slot = self.slots.take(self.flight.hint());
-        let (offset, size) = (slot.offset(), slot.size());
-        let token = self.token(Pending::Slot { generation: slot.generation, offset });
-        self.stats.hard_state_writes += 1;
-        Output::Write(Write {
-            token,
-            file: LogFile::HardState,
-            offset,
-            size,
-            content: Content::Slot(slot),
-        })
-    }
-
-    fn may_emit(&self) -> bool {
-        matches!(self.phase, Phase::Opening | Phase::Running)
-            && !self.queue.is_empty()
-            && self.flight.len() < self.config.frames_in_flight
-    }
-
-    /// Lends the next queued frame or header.
-    fn emit(&mut self) -> Output<'_> {
-        let queued = self.queue.pop_front().expect("something is queued");
-        match queued {
-            Queued::Header { file, salt, first_sequence, created_ms } => {
-                let header = SegmentHeader {
-                    node_uuid: self.config.node_uuid,
-                    log: self.config.log,
-                    boot: self.boot,
-                    salt,
-                    segment_size: self.config.segment_size,
-                    first_sequence,
-                    previous_crc: self.chain.crc,
-                    created_ms,
-                    durable_hint: self.flight.hint(),
-                    log_start: self.log_start,
-                };
-                self.stats.segments_opened += 1;
-                Output::Write(Write {
-                    token: self.token(Pending::Header(file)),
-                    file: LogFile::Segment(file),
-                    offset: 0,
-                    size: HEADER_SIZE,
-                    content: Content::Header(header),
-                })
-            }
-            Queued::Frame(frame) => self.emit_frame(frame),
-        }
-    }
-
-    fn emit_frame(&mut self, frame: QueuedFrame) -> Output<'_> {
-        let QueuedFrame { sequence, file, offset, salt, run, is_seal, .. } = frame;
-        let mut durable_hint = self.flight.hint();
-        if self.planted.is(Plant::LostHint) {
-            let ahead = durable_hint.0 + self.config.frames_in_flight as u64;
-            durable_hint = FrameSequence(ahead.min(sequence.0 - 1));
-        }
-        let header = FrameHeader {
-            sequence,
-            salt,
-            payload_size: u32::try_from(frame.end - frame.start).expect("a frame is at most 1 MiB"),
-            run,
-            is_seal,
-            previous_crc: self.chain.crc,
-            record_count: frame.record_count,
-            durable_hint,
-            timestamp_ms: frame.timestamp_ms,
-            hard_state_generation: self.slots.durable(),
-            hints: self.hints[..frame.hint_count].to_vec(),
-            crc: 0,
-        };
-        self.tokens += 1;
-        let token = self.tokens;
-        let ends_batch = run.ends_batch();
-        self.flight.submit(Flying { token, sequence, file, offset, ends_batch, is_done: false });
-        self.stats.frames += 1;
-        self.stats.frame_bytes += frame.size;
-        self.stats.in_flight_max = self.stats.in_flight_max.max(self.flight.len());
-        self.is_batch_spent = ends_batch && !is_seal;
-        self.chain.lent = true;
-        let payload: &[u8] = if is_seal { &[] } else { &self.batches[0][frame.start..frame.end] };
-        let identity = Identity { node_uuid: self.config.node_uuid, log: self.config.log };
-        Output::Write(Write {
-            token,
-            file: LogFile::Segment(file),
-            offset,
-            size: usize::try_from(frame.size).expect("a frame is at most 1 MiB"),
-            content: Content::Frame {
-                header,
-                seed: identity.seed(salt),
-                payload,
-                chain: &mut self.chain,
-            },
-        })
-    }
-
-    /// Takes back the buffer of a batch whose last frame was lent.
-    fn recycle_spent(&mut self) {
-        if !std::mem::take(&mut self.is_batch_spent) {
-            return;
-        }
-        let mut spent = self.batches.pop_front().expect("a spent batch is the first");
-        if self.pool.len() < POOL_MAX && spent.capacity() <= POOLED_SIZE_MAX {
-            spent.clear();
-            self.pool.push(spent);
-        }
     }
 
     fn check(&self) {
@@ -683,4 +574,3 @@ impl Wal {
         self.flight.check();
     }
 }
-

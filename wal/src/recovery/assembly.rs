@@ -40,9 +40,7 @@ impl Assembly {
     ) -> Result<Option<WholeBatch>, Fault> {
         let header = &frame.header;
         match (&mut self.open, header.run) {
-            (None, Run::Single) => {
-                Ok(Some(WholeBatch { run: None, frames: 1, size: frame.size }))
-            }
+            (None, Run::Single) => Ok(Some(WholeBatch { run: None, frames: 1, size: frame.size })),
             (None, Run::First) => {
                 self.open = Some(Open {
                     first: (file, offset, header.sequence),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::bytes::{BLOCK, is_zero};
 use crate::file::{LogFile, LogRead};
 use crate::frame::{Fault, FrameHeader, Identity};
-use crate::recovery::survey::{Headless, Survey};
+use crate::recovery::survey::{Headless, HeadlessState, Survey};
 use crate::recovery::votes::Slots;
 use crate::recovery::window::Window;
 use crate::recovery::{FIRST_OFFSET, RecoveryError};
@@ -131,7 +131,7 @@ fn is_fresh(
     file: &Headless,
 ) -> Result<bool, RecoveryError> {
     window.open(LogFile::Segment(file.id), file.size);
-    if !file.is_zero {
+    if file.state == HeadlessState::Damaged {
         return Ok(false);
     }
     let end = crate::bytes::whole_blocks(file.size).min(FIRST_OFFSET + FRAME_SIZE_MAX as u64);

@@ -3,7 +3,7 @@
 use crate::file::{LogFile, LogRead};
 use crate::frame::{Fault, Identity};
 use crate::recovery::evidence::{Evidence, find_headless, scan};
-use crate::recovery::survey::{OPEN_END, Survey};
+use crate::recovery::survey::{HeadlessState, OPEN_END, Survey};
 use crate::recovery::walk::{Stop, Walk};
 use crate::recovery::window::Window;
 use crate::recovery::{Cut, FIRST_OFFSET, RecoveryError};
@@ -74,7 +74,7 @@ pub(crate) fn damage(
 /// A file with a damaged header is the likely place of what no segment holds.
 fn missing_header(survey: &Survey, stop: &Stop) -> Option<LogFile> {
     let is_missing = matches!(stop.fault, Fault::Missing | Fault::Ends);
-    let mut damaged = survey.headless.iter().filter(|file| !file.is_zero);
+    let mut damaged = survey.headless.iter().filter(|file| file.state == HeadlessState::Damaged);
     match (damaged.next(), damaged.next()) {
         (Some(file), None) if is_missing => Some(LogFile::Segment(file.id)),
         _ => None,
@@ -85,10 +85,8 @@ fn missing_header(survey: &Survey, stop: &Stop) -> Option<LogFile> {
 pub(crate) fn cut(survey: &Survey, walk: &Walk, stop: &Stop, dropped: u64) -> Option<Cut> {
     let unfinished = walk.assembly.unfinished();
     let is_open = stop.segment.is_some_and(|at| survey.segments[at].end == OPEN_END);
-    let is_end = matches!(
-        stop.fault,
-        Fault::Zero | Fault::Ends | Fault::EarlierLife | Fault::Missing
-    );
+    let is_end =
+        matches!(stop.fault, Fault::Zero | Fault::Ends | Fault::EarlierLife | Fault::Missing);
     if unfinished.is_none() && is_open && is_end && dropped == 0 || stop.segment.is_none() {
         return None;
     }

@@ -47,13 +47,24 @@ pub(crate) struct SurveySegment {
     pub(crate) bad_copy: bool,
 }
 
-/// A segment file without a valid header: a spare, half prepared, or damaged.
+/// What stands where a header would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadlessState {
+    /// Two marks: wholly prepared.
+    Spare,
+    /// Nothing: perhaps prepared in part only.
+    Zero,
+    /// A header or a mark that was torn, or is damaged. Something was written, so the file had
+    /// been prepared.
+    Damaged,
+}
+
+/// A segment file without a valid header: a spare, half prepared, torn or damaged.
 #[derive(Clone, Debug)]
 pub(crate) struct Headless {
     pub(crate) id: u32,
     pub(crate) size: u64,
-    /// The header's place is all zeros.
-    pub(crate) is_zero: bool,
+    pub(crate) state: HeadlessState,
 }
 
 impl SurveySegment {
@@ -87,7 +98,11 @@ impl Survey {
                 LogFile::HardState => survey.hard_state = Some(size),
                 LogFile::Ballast => survey.ballast = Some(size),
                 LogFile::Segment(id) => {
-                    survey.next_file = survey.next_file.max(id.saturating_add(1));
+                    let Some(next) = id.checked_add(1) else {
+                        let reason = "no log numbers its segments that high".to_owned();
+                        return Err(RecoveryError::Foreign { file, reason });
+                    };
+                    survey.next_file = survey.next_file.max(next);
                     survey.read_header(reader, identity, id, size)?;
                 }
             }
@@ -138,7 +153,21 @@ impl Survey {
             .filter_map(valid)
             .max_by_key(|header| (header.boot, header.first_sequence));
         let Some(header) = newest else {
-            self.headless.push(Headless { id, size, is_zero: is_zero(&bytes) });
+            let mut marks = 0;
+            for copy in &copies {
+                if let Copy::Spare(owner) = copy {
+                    marks += 1;
+                    if let Some(identity) = identity {
+                        refuse_foreign(file, identity, *owner)?;
+                    }
+                }
+            }
+            let state = match marks {
+                2 => HeadlessState::Spare,
+                _ if is_zero(&bytes) => HeadlessState::Zero,
+                _ => HeadlessState::Damaged,
+            };
+            self.headless.push(Headless { id, size, state });
             return Ok(());
         };
         if let Some(identity) = identity {

@@ -13,7 +13,7 @@ const FILE: LogFile = LogFile::HardState;
 /// Both slots.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    /// The file is there in full size.
+    /// The file is there, and was written to since it was prepared.
     pub(crate) present: bool,
     pub(crate) reads: [SlotRead; 2],
     /// The valid slot with the highest generation.
@@ -37,10 +37,11 @@ pub(crate) fn read_slots(
     if 0 < readable {
         reader.read_at(FILE, 0, &mut bytes[..readable])?;
     }
+    // Without a write to it, it may be half prepared: its directory entry could still be lost.
+    if is_zero(&bytes) {
+        return Ok(missing);
+    }
     if readable < bytes.len() {
-        if is_zero(&bytes) {
-            return Ok(missing);
-        }
         let reason = format!("the file was cut to {size} bytes");
         return Err(RecoveryError::HardState { offset: size, reason });
     }
@@ -108,10 +109,7 @@ pub(crate) fn judge(
 }
 
 /// Slot and log together: the highest term of each slice, and its vote.
-pub(crate) fn merge(
-    slot: Option<&Slot>,
-    logged: &HardStates,
-) -> Result<HardStates, RecoveryError> {
+pub(crate) fn merge(slot: Option<&Slot>, logged: &HardStates) -> Result<HardStates, RecoveryError> {
     let mut states = logged.clone();
     for state in slot.into_iter().flat_map(Slot::states) {
         let offset = slot.map_or(0, Slot::offset);

@@ -43,13 +43,7 @@ struct OpenSegment {
 
 impl Flight {
     pub(crate) fn new(durable: FrameSequence, planted: Planted) -> Self {
-        Self {
-            frames: VecDeque::new(),
-            segments: VecDeque::new(),
-            durable,
-            hint: durable,
-            planted,
-        }
+        Self { frames: VecDeque::new(), segments: VecDeque::new(), durable, hint: durable, planted }
     }
 
     #[cfg(feature = "planted")]
@@ -141,9 +135,10 @@ impl Flight {
     /// A segment that is full and durable.
     pub(crate) fn pop_segment(&mut self) -> Option<u32> {
         let next = self.segments.get(1)?;
-        let is_done = self.frames.front().map_or(next.first_sequence.0 <= self.durable.0 + 1, |f| {
-            next.first_sequence <= f.sequence
-        });
+        let is_done =
+            self.frames.front().map_or(next.first_sequence.0 <= self.durable.0 + 1, |f| {
+                next.first_sequence <= f.sequence
+            });
         let is_settled = self.segments.front().is_some_and(|front| front.is_header_durable);
         if !is_done || !is_settled {
             return None;

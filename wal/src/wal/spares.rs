@@ -26,7 +26,10 @@ pub(crate) enum Duty {
     Prepare(LogFile, u64),
     Remove(LogFile),
     Release(LogFile),
-    Zero(u32),
+    /// Writes the mark of a spare into a prepared segment,
+    Mark(u32),
+    /// or over the header of a recovered one.
+    Recycle(u32),
 }
 
 /// Owner: core.
@@ -36,8 +39,8 @@ pub(crate) struct Spares {
     ballast_size: u64,
     least: usize,
     ready: VecDeque<u32>,
-    /// Segments that are spare once their header is zeroed.
-    zeroing: usize,
+    /// Segments that are spare once they are marked.
+    marking: usize,
     /// Segments that exist in part.
     unprepared: VecDeque<u32>,
     next: u32,
@@ -67,7 +70,7 @@ impl Spares {
             ballast_size: config.ballast_size,
             least: config.spare_segments,
             ready: files.spare.iter().copied().collect(),
-            zeroing: files.dead.len(),
+            marking: files.dead.len(),
             unprepared: files.unprepared.iter().copied().collect(),
             next: files.next,
             preparing: None,
@@ -83,6 +86,10 @@ impl Spares {
 
     pub(crate) fn ready(&self) -> usize {
         self.ready.len()
+    }
+
+    pub(crate) fn is_ready(&self, id: u32) -> bool {
+        self.ready.contains(&id)
     }
 
     pub(crate) fn take(&mut self) -> Option<u32> {
@@ -134,7 +141,7 @@ impl Spares {
         }
         let (file, size) = if !self.has_hard_state {
             (LogFile::HardState, HARD_STATE_FILE_SIZE)
-        } else if self.ready.len() + self.zeroing < wanted {
+        } else if self.ready.len() + self.marking < wanted {
             let id = self.unprepared.pop_front().unwrap_or_else(|| {
                 let id = self.next;
                 self.next = id.checked_add(1).expect("a log makes fewer than 2^32 segments");
@@ -158,7 +165,9 @@ impl Spares {
             && self.least <= self.ready.len()
     }
 
-    pub(crate) fn note_prepared(&mut self, file: LogFile) {
+    /// A file is prepared. A segment is marked before it is used: otherwise a later start could
+    /// not tell it from one that was prepared in part.
+    pub(crate) fn note_prepared(&mut self, file: LogFile) -> Option<Duty> {
         assert!(self.preparing == Some(file));
         self.preparing = None;
         match file {
@@ -166,17 +175,15 @@ impl Spares {
             LogFile::Ballast => self.ballast = Ballast::Present(self.ballast_size),
             LogFile::Segment(id) => {
                 self.room_refusal = None;
-                self.add(id);
+                self.marking += 1;
+                return Some(Duty::Mark(id));
             }
         }
+        None
     }
 
-    pub(crate) fn note_zeroed(&mut self, id: u32) {
-        self.zeroing -= 1;
-        self.add(id);
-    }
-
-    fn add(&mut self, id: u32) {
+    pub(crate) fn note_marked(&mut self, id: u32) {
+        self.marking -= 1;
         self.ready.push_back(id);
         if self.least <= self.ready.len() {
             self.refusal = None;
@@ -192,10 +199,7 @@ impl Spares {
             return self.remove_ballast();
         }
         let needed = match file {
-            LogFile::Segment(id) => {
-                self.unprepared.push_front(id);
-                self.segment_size
-            }
+            LogFile::Segment(_) => self.segment_size,
             LogFile::HardState | LogFile::Ballast => HARD_STATE_FILE_SIZE,
         };
         let refusal = Some(WriteRefusal { file, needed });
@@ -203,11 +207,16 @@ impl Spares {
             base::mark!("wal: no space for a big write");
             self.room_refusal = refusal;
             self.wanted_room = 0;
-        } else {
-            base::mark!("wal: no space for a segment");
-            self.refusal = refusal;
+            self.retry_at_us = Some(now_us + RETRY_US);
+            // Nobody waits for it, and half a segment may be all the room the disk has.
+            return Some(Duty::Remove(file));
         }
-        let has_none = self.ready.is_empty() && self.zeroing == 0;
+        base::mark!("wal: no space for a segment");
+        self.refusal = refusal;
+        if let LogFile::Segment(id) = file {
+            self.unprepared.push_front(id);
+        }
+        let has_none = self.ready.is_empty() && self.marking == 0;
         if (has_none || file == LogFile::HardState) && matches!(self.ballast, Ballast::Present(_)) {
             base::mark!("wal: the ballast is given up");
             return self.remove_ballast();

@@ -1,7 +1,7 @@
 //! A log on a disk in memory, driven by hand.
 
 use base::{CoreId, FrameSequence, LogIndex, Now, Prng, SliceId, Term};
-use wal::{Config, Event, IoError, Record, Recovered, RecoveryError, Wal, recover};
+use wal::{Config, Event, IoError, Planted, Record, Recovered, RecoveryError, Wal};
 
 use crate::disk::{Disk, Operation};
 
@@ -23,15 +23,42 @@ pub fn config() -> Config {
 }
 
 /// Recovers and gathers the entries.
-pub fn read_log(disk: &mut Disk, config: &Config) -> Result<(Recovered, Vec<Entry>), RecoveryError> {
+pub fn read_log(
+    disk: &mut Disk,
+    config: &Config,
+) -> Result<(Recovered, Vec<Entry>), RecoveryError> {
+    read_planted(disk, config, Planted::none())
+}
+
+pub fn read_planted(
+    disk: &mut Disk,
+    config: &Config,
+    planted: Planted,
+) -> Result<(Recovered, Vec<Entry>), RecoveryError> {
     let mut entries = Vec::new();
-    let recovered = recover(disk, config, &mut |sequence, record| {
+    let recovered = recover(disk, config, planted, &mut |sequence, record| {
         if let Record::Entry { slice, term, index, body } = record {
             entries.push((sequence, slice, term, index, body.to_vec()));
         }
         Ok(())
     })?;
     Ok((recovered, entries))
+}
+
+/// With planted bugs, if they are built in.
+pub fn recover(
+    disk: &mut Disk,
+    config: &Config,
+    planted: Planted,
+    replay: &mut dyn FnMut(FrameSequence, Record<'_>) -> Result<(), String>,
+) -> Result<Recovered, RecoveryError> {
+    #[cfg(feature = "planted")]
+    return wal::recover_planted(disk, config, planted, replay);
+    #[cfg(not(feature = "planted"))]
+    {
+        assert_eq!(planted, Planted::none());
+        wal::recover(disk, config, replay)
+    }
 }
 
 pub struct Bench {
@@ -57,8 +84,13 @@ impl Bench {
     }
 
     /// The log of a disk, recovered and not yet given any completion.
-    pub fn starting(mut disk: Disk, config: Config) -> Self {
-        let (recovered, entries) = read_log(&mut disk, &config).expect("the log is whole");
+    pub fn starting(disk: Disk, config: Config) -> Self {
+        Self::starting_planted(disk, config, Planted::none())
+    }
+
+    pub fn starting_planted(mut disk: Disk, config: Config, planted: Planted) -> Self {
+        let (recovered, entries) =
+            read_planted(&mut disk, &config, planted).expect("the log is whole");
         let next_index = entries.len() as u64 + 1;
         let now = Now { monotonic_us: 1_000_000, wall_ms: 1_700_000_000_000 };
         let seed = recovered.boot;
@@ -93,15 +125,6 @@ impl Bench {
         self.submit();
         while !self.disk.in_flight.is_empty() && self.disk.halted.is_none() {
             self.complete(0);
-        }
-    }
-
-    /// Completes everything that is no write.
-    pub fn settle_files(&mut self) {
-        self.submit();
-        let is_write = |(_, operation): &(u64, Operation)| matches!(operation, Operation::Write { .. });
-        while let Some(at) = self.disk.in_flight.iter().position(|pending| !is_write(pending)) {
-            self.complete(at);
         }
     }
 

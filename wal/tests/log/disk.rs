@@ -15,6 +15,8 @@ pub struct File {
     pub durable: Vec<u8>,
     /// Readable, but not on stable storage: block number and content.
     cached: BTreeMap<usize, Vec<u8>>,
+    /// Its directory entry may be lost by a power cut: its preparation did not complete.
+    is_unlinked: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ impl Disk {
                 let (token, file, offset) = (write.token, write.file, write.offset);
                 let mut bytes = vec![0xee; write.size()];
                 write.encode(&mut bytes);
-                assert!(offset % BLOCK as u64 == 0 && bytes.len().is_multiple_of(BLOCK));
+                assert!(offset.is_multiple_of(BLOCK as u64) && bytes.len().is_multiple_of(BLOCK));
                 let end = offset as usize + bytes.len();
                 let held = self.files.get(&file).expect("a written file was prepared");
                 assert!(end <= held.durable.len(), "writes stay within prepared room");
@@ -169,10 +171,34 @@ impl Disk {
         self.halted = None;
     }
 
+    /// The process dies; of its writes in flight these blocks, by file and number, are readable.
+    pub fn kill_leaving(&mut self, blocks: &[(LogFile, usize)]) {
+        for (_, operation) in std::mem::take(&mut self.in_flight) {
+            let Operation::Write { file, offset, bytes } = operation else { continue };
+            for (at, content) in bytes.chunks(BLOCK).enumerate() {
+                let block = offset as usize / BLOCK + at;
+                if blocks.contains(&(file, block)) {
+                    let held = self.files.get_mut(&file).expect("the file is there");
+                    held.cached.insert(block, content.to_vec());
+                }
+            }
+        }
+    }
+
+    /// The power fails, and nothing survives that was not flushed.
+    pub fn cut_power_losing_all(&mut self) {
+        self.in_flight.clear();
+        for file in self.files.values_mut() {
+            file.cached.clear();
+        }
+    }
+
     /// The power fails: of what was not flushed, any blocks survive.
     pub fn cut_power(&mut self, prng: &mut Prng) {
         self.kill(prng);
+        self.files.retain(|_, file| !file.is_unlinked || prng.chance(30));
         for file in self.files.values_mut() {
+            file.is_unlinked = false;
             let share = prng.below(101);
             for (block, bytes) in std::mem::take(&mut file.cached) {
                 if prng.chance(share) {
@@ -191,10 +217,14 @@ impl Disk {
 
     fn prepare_part(&mut self, file: LogFile, size: u64, prng: &mut Prng) {
         let held = self.files.get(&file).map_or(0, |file| file.durable.len());
-        let blocks = prng.below(size / BLOCK as u64 + 1) as usize;
-        if 0 < held || prng.chance(70) {
+        let blocks = size / BLOCK as u64;
+        let blocks = if prng.chance(30) { blocks } else { prng.below(blocks + 1) } as usize;
+        if 0 < held {
             let size = held.max(blocks * BLOCK);
             self.files.entry(file).or_default().durable.resize(size, 0);
+        } else if prng.chance(70) {
+            let durable = vec![0; blocks * BLOCK];
+            self.files.insert(file, File { durable, is_unlinked: true, ..File::default() });
         }
     }
 
@@ -219,7 +249,7 @@ impl LogRead for Disk {
     }
 
     fn read_at(&mut self, file: LogFile, offset: u64, into: &mut [u8]) -> Result<(), ReadError> {
-        assert!(offset % BLOCK as u64 == 0 && into.len().is_multiple_of(BLOCK));
+        assert!(offset.is_multiple_of(BLOCK as u64) && into.len().is_multiple_of(BLOCK));
         self.bytes_read += into.len() as u64;
         let held = self.files.get(&file).expect("only files that exist are read");
         let start = offset as usize;

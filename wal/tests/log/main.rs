@@ -8,4 +8,6 @@ mod full_disk;
 mod golden;
 mod golden_log;
 mod model;
+#[cfg(feature = "planted")]
+mod planted;
 mod running;

@@ -188,6 +188,8 @@ fn an_idle_log_writes_one_seal() {
 #[test]
 fn a_start_flushes_the_tail_before_it_writes_anything_of_the_log() {
     let mut bench = Bench::new(config());
+    bench.wal.write_hard_states(&[]);
+    bench.settle();
     for number in 0..6 {
         bench.batch(&body(number, 20_000));
         bench.settle();
@@ -198,10 +200,15 @@ fn a_start_flushes_the_tail_before_it_writes_anything_of_the_log() {
     let mut bench = Bench::starting(disk, config());
     assert!(bench.disk.history.iter().any(|what| what.starts_with("flush 0")));
     assert!(bench.disk.history.iter().any(|what| what == "flush hardstate"));
+    let (slice, commit) = (SliceId(0), LogIndex::NONE);
+    let state = HardState { slice, term: Term(9), vote: None, commit };
+    let generation = bench.wal.write_hard_states(&[state]);
+    bench.submit();
     while let Some(at) =
         bench.disk.in_flight.iter().position(|(_, o)| matches!(o, DiskOperation::Flush { .. }))
     {
         assert!(!bench.wal.is_running());
+        assert_eq!(bench.wal.durable(), FrameSequence(5), "the last frame is not proven");
         assert!(!bench.disk.history.iter().any(|what| what.starts_with("write")));
         bench.complete(at);
     }
@@ -210,6 +217,7 @@ fn a_start_flushes_the_tail_before_it_writes_anything_of_the_log() {
     bench.settle();
     assert!(bench.wal.is_running());
     assert_eq!(bench.wal.durable(), FrameSequence(6));
+    assert_eq!(bench.wal.hard_state_durable(), generation);
 }
 
 /// Red when: a failed write is ignored, told twice, or anything is acknowledged after it.
