@@ -29,7 +29,7 @@ pub struct DataDir {
     pub identity: Identity,
     /// Made by this start.
     pub is_new: bool,
-    _lock: DirectoryLock,
+    lock: DirectoryLock,
 }
 
 /// What the file `node` says.
@@ -80,7 +80,12 @@ impl DataDir {
                 identity.slices
             )));
         }
-        Ok(Self { path, identity, is_new, _lock: lock })
+        Ok(Self { path, identity, is_new, lock })
+    }
+
+    /// What makes this process the only one here.
+    pub fn lock(&self) -> &DirectoryLock {
+        &self.lock
     }
 
     pub fn path(&self) -> &Path {

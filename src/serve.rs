@@ -72,6 +72,7 @@ fn run_core(
     for notice in ring.notices() {
         tracing::warn!("{notice}");
     }
+    ring.hold(directory.lock()).map_err(|cause| Failure::new(Status::Kernel, cause))?;
     ring.watch_signals().map_err(|cause| Failure::new(Status::Kernel, cause))?;
 
     let mut node_config = node_config(config, directory)

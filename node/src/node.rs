@@ -233,6 +233,11 @@ impl Node {
         self.output_size
     }
 
+    /// Bytes of closed batches that wait for the disk in memory.
+    pub fn log_queued_size(&self) -> usize {
+        self.wal.queued_size()
+    }
+
     /// Clients held until the log has room or their replies drain.
     pub fn waiting_count(&self) -> usize {
         self.room.len() + self.stuck.len()

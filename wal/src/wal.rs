@@ -129,6 +129,9 @@ struct Seal {
 /// No such file or directory: a file half made, or removed by a start that died.
 const ENOENT: i32 = 2;
 
+/// Batches that wait for the disk hold at most this and one more batch: bytes.
+const QUEUED_SIZE_MAX: usize = 64 * 1024 * 1024;
+
 /// Buffers of batches kept for the next ones,
 const POOL_MAX: usize = 8;
 /// and their size at most.
@@ -271,7 +274,17 @@ impl Wal {
     /// Bytes of records, their headers included, that may still be appended to the open batch.
     ///
     /// One spare segment is held back, for records that must be written even on a full disk.
+    /// None while the disk is far behind: what waits for it is in memory.
     pub fn room(&self) -> u64 {
+        if QUEUED_SIZE_MAX < self.queued_size() { 0 } else { self.prepared_room() }
+    }
+
+    /// Bytes of closed batches that are not wholly on their way yet.
+    pub fn queued_size(&self) -> usize {
+        self.batches.iter().map(Vec::len).sum()
+    }
+
+    fn prepared_room(&self) -> u64 {
         if !self.is_running() {
             return 0;
         }
@@ -546,7 +559,7 @@ impl Wal {
     /// Spare segments to have ready, with those a big write asked for.
     fn wanted_spares(&mut self) -> usize {
         let least = self.config.spare_segments;
-        let missing = self.spares.wanted_room().saturating_sub(self.room());
+        let missing = self.spares.wanted_room().saturating_sub(self.prepared_room());
         if missing == 0 {
             self.spares.want_no_room();
             return least;

@@ -155,6 +155,7 @@ fn wal(node: &Node, now: Now, lines: &mut Lines) {
     lines.add("wal_segments_opened", log.segments_opened);
     lines.add("wal_frames_in_flight_max", log.in_flight_max);
     lines.add("wal_disk_full", log.no_space);
+    lines.add("wal_queued_bytes", node.log_queued_size());
     lines.add("wal_room_bytes", node.wal.room());
     lines.add("wal_refuses_writes", u8::from(node.log_refuses()));
     let oldest_us = node.slice.oldest_unsettled_us();

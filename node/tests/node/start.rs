@@ -195,3 +195,48 @@ fn a_shutdown_that_only_the_disk_holds_up_sleeps() {
     world.settle();
     assert!(world.exited);
 }
+
+/// Red when a write that found the disk full once is refused for ever.
+#[test]
+fn a_large_write_is_taken_once_there_is_space_again() {
+    let mut world = World::new();
+    world.connect(1);
+    let value = "x".repeat(8 * 1024 * 1024);
+    let request = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${}\r\n{value}\r\n", value.len());
+    world.prepare_result = Err(IoError::NoSpace);
+    world.send_bytes(1, request.as_bytes());
+    world.settle();
+    assert!(world.received(1).starts_with("-MISCONF"));
+    assert_eq!(world.ask(1, "SET b small"), "+OK", "what there is room for is taken");
+    world.prepare_result = Ok(());
+    world.pass(2_000_000);
+    world.send_bytes(1, request.as_bytes());
+    world.settle();
+    assert_eq!(world.received(1), "+OK");
+}
+
+/// Red when room is counted by what is prepared only: a disk that prepares and does not write
+/// would let the queue in memory grow for ever.
+#[test]
+fn a_disk_that_does_not_write_stops_the_writers() {
+    let mut world = World::new();
+    let value = "x".repeat(1024 * 1024);
+    let request = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${}\r\n{value}\r\n", value.len());
+    world.connect(1);
+    world.connect(2);
+    world.frames_stall = true;
+    for _ in 0..300 {
+        world.send_bytes(1, request.as_bytes());
+        world.turn();
+    }
+    assert!(world.clients[&1].stopped);
+    let queued = world.node.log_queued_size();
+    assert!((32 << 20..80 << 20).contains(&queued), "{queued}");
+    world.send(2, "PING");
+    assert_eq!(world.received(2), "+PONG");
+    world.frames_stall = false;
+    for _ in 0..20 {
+        world.settle();
+    }
+    assert_eq!(world.received(1).matches("+OK").count(), 300);
+}

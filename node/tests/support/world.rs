@@ -43,6 +43,8 @@ pub struct World {
     pub now: Now,
     /// While true, nothing the log asks for completes.
     pub disk_stalls: bool,
+    /// While true, writes of frames do not complete, and everything else does.
+    pub frames_stall: bool,
     /// What every preparation of a file is answered.
     pub prepare_result: Result<(), IoError>,
     pub listening: bool,
@@ -50,6 +52,7 @@ pub struct World {
     pub halted: bool,
     pub clients: BTreeMap<u32, TestClient>,
     pending: Vec<u64>,
+    frames: Vec<u64>,
 }
 
 /// What a client has received.
@@ -124,6 +127,8 @@ impl World {
             log,
             now,
             disk_stalls: false,
+            frames_stall: false,
+            frames: Vec::new(),
             prepare_result: Ok(()),
             listening: false,
             exited: false,
@@ -195,6 +200,9 @@ impl World {
 
     /// One turn: completions, close, outputs.
     pub fn turn(&mut self) {
+        if !self.frames_stall {
+            self.pending.append(&mut self.frames);
+        }
         if !self.disk_stalls {
             for token in std::mem::take(&mut self.pending) {
                 self.node.handle(Event::Log(wal::Event { token, result: Ok(()) }), self.now);
@@ -234,8 +242,14 @@ impl World {
                         if file.len() < end {
                             file.resize(end, 0);
                         }
+                        // Headers and marks are at the start of their file.
+                        let is_frame = 0 < offset;
                         write.encode(&mut file[offset..end]);
-                        self.pending.push(token);
+                        if is_frame {
+                            self.frames.push(token);
+                        } else {
+                            self.pending.push(token);
+                        }
                     }
                     wal::Output::Flush { token, .. } => self.pending.push(token),
                     wal::Output::Prepare { token, file, size } => {

@@ -3,9 +3,12 @@
 use std::error::Error;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use base::limits::BLOCK_SIZE;
 use rustix::fs::FlockOperation;
@@ -19,7 +22,7 @@ const TRIAL_NAME: &str = ".direct-write-trial";
 #[derive(Debug)]
 pub struct DirectoryLock {
     /// The lock belongs to this open file (flock(2)).
-    _file: File,
+    file: File,
 }
 
 /// A directory cannot be locked.
@@ -43,18 +46,46 @@ impl DirectoryLock {
             .truncate(false)
             .open(&path)
             .map_err(|error| fail(error, None))?;
-        if let Err(errno) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let patience = Instant::now() + PATIENCE;
+        while let Err(errno) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             let mut text = String::new();
-            // Best effort: the holder's number is for the message only.
-            let _ = file.read_to_string(&mut text);
-            return Err(fail(errno.into(), text.trim().parse().ok()));
+            // Best effort: without a number we do not wait, and name nobody.
+            let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+            let holder = text.trim().parse().ok();
+            if !holder.is_some_and(is_dead) || patience < Instant::now() {
+                return Err(fail(errno.into(), holder));
+            }
+            // Killed, and the kernel is still ending its writes: see `Ring::hold`.
+            thread::sleep(Duration::from_millis(2));
         }
         let write = |file: &mut File| {
             file.set_len(0)?;
+            file.rewind()?;
             writeln!(file, "{}", std::process::id())
         };
         write(&mut file).map_err(|error| fail(error, None))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl AsFd for DirectoryLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// How long the writes of a killed process are waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether a process is gone, or a zombie whose threads have ended.
+fn is_dead(process: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{process}/stat")) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        // The state follows the name in parentheses (proc_pid_stat(5)).
+        Ok(stat) => {
+            let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+            matches!(state, Some('Z' | 'X'))
+        }
     }
 }
 

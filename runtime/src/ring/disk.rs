@@ -10,7 +10,8 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use base::Map;
@@ -267,6 +268,17 @@ impl Ring {
         let job = self.disk.begin(Job::Write { token, file, buffer, size });
         // SAFETY: the job owns the buffer until the write's completion has been taken.
         unsafe { self.queue.push(entry, Tag::Disk { job, detail: 0 }) };
+    }
+
+    /// Keeps a file open for as long as this ring's operations go on, even beyond the end of the
+    /// process: the kernel closes a ring's files when the last of them has completed.
+    ///
+    /// With the lock of a directory, a process that was killed holds it until no write of its
+    /// can reach the disk any more, so that who recovers reads what stays.
+    pub fn hold(&mut self, file: &impl AsFd) -> io::Result<()> {
+        let place = self.disk.places_free.pop().ok_or(io::ErrorKind::OutOfMemory)?;
+        let registered = [file.as_fd().as_raw_fd()];
+        self.queue.submitter().register_files_update(place, &registered).map(drop)
     }
 
     /// Makes what was written to a file durable (fdatasync).

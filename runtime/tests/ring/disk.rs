@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use base::limits::{BLOCK_SIZE, FRAME_SIZE_MAX};
+use runtime::files::DirectoryLock;
 use runtime::{DiskError, Event, Ring};
 
 use crate::server::{directory, options, pattern};
@@ -203,4 +204,24 @@ fn a_ring_without_its_directory_does_not_open() {
     fs::write(directory.path().join("file"), b"").expect("the directory is writable");
     let file = runtime::Options::new(directory.path().join("file"));
     assert!(Ring::open(file).is_err());
+}
+
+/// Red when `hold` does nothing: a killed server's last writes could land while the next one
+/// recovers.
+#[test]
+fn a_held_lock_lasts_as_long_as_the_ring_and_no_longer() {
+    let directory = directory();
+    let lock = DirectoryLock::acquire(directory.path()).expect("nobody else is here");
+    let mut ring = Ring::open(options(&directory)).expect("this machine has io_uring");
+    ring.hold(&lock).expect("there is a place");
+    drop(lock);
+    let refused = DirectoryLock::acquire(directory.path()).expect_err("the ring holds it");
+    assert_eq!(refused.holder, Some(std::process::id()));
+    drop(ring);
+    // The kernel takes a ring down on its own time.
+    let deadline = runtime::now().monotonic_us + 60_000_000;
+    while DirectoryLock::acquire(directory.path()).is_err() {
+        assert!(runtime::now().monotonic_us < deadline, "the lock is given up");
+        std::thread::yield_now();
+    }
 }

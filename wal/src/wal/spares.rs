@@ -131,7 +131,11 @@ impl Spares {
         now_us: u64,
         is_running: bool,
     ) -> Option<Duty> {
-        self.retry_at_us = self.retry_at_us.filter(|at| now_us < *at);
+        if self.retry_at_us.is_some_and(|at| at <= now_us) {
+            self.retry_at_us = None;
+            // Whoever asks for room again is the one to find out whether there is some by now.
+            self.room_refusal = None;
+        }
         self.ballast_at_us = self.ballast_at_us.filter(|at| now_us < *at);
         if self.preparing.is_some()
             || self.ballast == Ballast::Removing
