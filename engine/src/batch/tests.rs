@@ -1,3 +1,5 @@
+//! The batch: what goes in comes out, stamped.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is derived from a declaration.
+
 use super::*;
 use crate::commands::FAMILIES;
 use crate::context::Run;

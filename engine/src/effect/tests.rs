@@ -1,3 +1,5 @@
+//! The bytes of effects: round trips, and hostile ones.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The keyspace against a model; replay and undo.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

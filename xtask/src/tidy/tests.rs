@@ -180,8 +180,8 @@ fn the_shapes_that_are_refused_are_refused() {
     refuses(shape::file_size, "wal/src/log.rs", &"x\n".repeat(901));
     passes(shape::file_size, "wal/src/log.rs", &"x\n".repeat(900));
     refuses(shape::file_size, "tests/clients.py", &"x\n".repeat(901));
-    refuses(shape::line_size, "wal/src/log.rs", &"é".repeat(101));
-    passes(shape::line_size, "wal/src/log.rs", &"é".repeat(100));
+    refuses(shape::line_size, "wal/src/log.rs", &"é".repeat(121));
+    passes(shape::line_size, "wal/src/log.rs", &"é".repeat(120));
     refuses(shape::header, "wal/src/log.rs", "// x\n");
     refuses(shape::header, "wal/src/log.rs", "\n//! x\n");
     refuses(shape::base_size, "base/src/ids.rs", &"x\n".repeat(601));
