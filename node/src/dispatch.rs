@@ -174,7 +174,13 @@ impl Dispatch<'_> {
         };
         let result = handler(&mut cx, args);
         let wrote = before < slice.batch.effect_count();
-        let saw = if wrote {
+        let drops = self.node.planted.is(Plant::DropEffect)
+            && before == 0
+            && self.node.stats.commands_processed.is_multiple_of(32);
+        let saw = if wrote && drops {
+            slice.batch.clear();
+            Saw::Nothing
+        } else if wrote {
             slice.note_effect(self.now, &self.node.planted);
             Saw::Index(slice.open_index())
         } else if self.node.planted.is(Plant::NoEffectUnparked) {

@@ -1,0 +1,10 @@
+//! Judges a history: every question that can be asked of what clients saw and what survived.
+
+pub mod object;
+
+mod ledger;
+mod projection;
+mod search;
+
+pub use ledger::{check_ledger, check_order_of_texts};
+pub use projection::check_linearizable;

@@ -1,0 +1,171 @@
+//! The ledger: what was acknowledged or shown must be in the log at the next start.
+//!
+//! Values are unique, so a value in the log is the SET that made it. These checks find less than
+//! the search for an order, but say plainly what is wrong, and hold across keys.
+
+use crate::history::{Answer, EMPTY, Instant, Level, Operation, Request, Value};
+use crate::surviving::Surviving;
+
+/// Checks operations of the processes that ended before `surviving` was read. `clean` if the last
+/// one was shut down: then nothing that was answered may be missing.
+pub fn check_ledger(
+    operations: &[Operation],
+    first: usize,
+    surviving: &Surviving,
+    clean: bool,
+) -> Result<(), String> {
+    for (number, operation) in operations.iter().enumerate().skip(first) {
+        let say = |what: &str| Err(format!("operation #{number} {what}: {operation:?}"));
+        if let Request::Set { value, .. } = &operation.request
+            && let Some(text) = unique(*value)
+            && surviving.texts.contains_key(&text)
+        {
+            if operation.arrived.is_none() {
+                return say("was logged before it had arrived");
+            }
+            if matches!(operation.answered, Some((_, Answer::Refused))) {
+                return say("was refused and logged");
+            }
+        }
+        if operation.level == Level::Memory && !clean {
+            continue;
+        }
+        if let Some(text) = operation.says_set().and_then(unique)
+            && !surviving.texts.contains_key(&text)
+        {
+            return say("was acknowledged and is lost");
+        }
+        if let Some((_, Answer::Value(value))) = &operation.answered
+            && !matches!(operation.request, Request::Echo(_))
+            && let Some(text) = unique(*value)
+            && !surviving.texts.contains_key(&text)
+        {
+            return say("showed a value that is lost");
+        }
+    }
+    Ok(())
+}
+
+/// Checks that texts are in the log in the order of real time: what was answered before another
+/// arrived is before it in the log, and is not missing while the other is there. So what a crash
+/// takes, at any level, is the end of the order.
+pub fn check_order_of_texts(
+    operations: &[Operation],
+    first: usize,
+    surviving: &Surviving,
+) -> Result<(), String> {
+    let mut ended: Vec<(Instant, u32, usize)> = Vec::new();
+    let mut begun: Vec<(Instant, u32, usize)> = Vec::new();
+    for (number, operation) in operations.iter().enumerate().skip(first) {
+        let Request::Set { value, .. } = &operation.request else { continue };
+        let Some(text) = unique(*value) else { continue };
+        let place = surviving.texts.get(&text).copied();
+        if operation.says_set().is_some()
+            && let Some((at, _)) = operation.answered
+        {
+            ended.push((at, place.unwrap_or(u32::MAX), number));
+        }
+        if let (Some(arrived), Some(place)) = (operation.arrived, place) {
+            begun.push((arrived, place, number));
+        }
+    }
+    ended.sort_unstable();
+    begun.sort_unstable();
+    let mut ended = ended.into_iter().peekable();
+    let mut furthest = (0, 0);
+    for (arrived, place, number) in begun {
+        while let Some((_, place, number)) = ended.next_if(|(at, ..)| *at < arrived) {
+            furthest = furthest.max((place, number));
+        }
+        if place < furthest.0 {
+            let (earlier, later) = (&operations[furthest.1], &operations[number]);
+            let what = if furthest.0 == u32::MAX { "is missing from" } else { "is later in" };
+            return Err(format!(
+                "operation #{} {what} the log though it was answered before #{number}, which is \
+                 there, arrived: {earlier:?} {later:?}",
+                furthest.1
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn unique(value: Value) -> Option<u32> {
+    match value {
+        EMPTY | Value::Number(_) => None,
+        Value::Text(text) => Some(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Condition, Key};
+
+    fn set(text: u32, level: Level, arrived: u64, answer: Option<(u64, Answer)>) -> Operation {
+        Operation {
+            connection: 1,
+            database: 0,
+            level,
+            request: Request::Set {
+                key: Key(0),
+                value: Value::Text(text),
+                condition: Condition::Always,
+                get: false,
+            },
+            arrived: (0 < arrived).then_some(Instant(arrived)),
+            answered: answer.map(|(at, answer)| (Instant(at), answer)),
+        }
+    }
+
+    fn log(texts: &[u32]) -> Surviving {
+        let mut surviving = Surviving::default();
+        surviving.texts = texts.iter().zip(1..).map(|(text, place)| (*text, place)).collect();
+        surviving
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_in_the_log() {
+        let local = [set(1, Level::Local, 1, Some((2, Answer::Ok)))];
+        assert!(check_ledger(&local, 0, &log(&[1]), false).is_ok());
+        assert!(check_ledger(&local, 0, &log(&[]), false).is_err());
+        assert!(check_ledger(&local, 1, &log(&[]), false).is_ok());
+        let memory = [set(1, Level::Memory, 1, Some((2, Answer::Ok)))];
+        assert!(check_ledger(&memory, 0, &log(&[]), false).is_ok());
+        assert!(check_ledger(&memory, 0, &log(&[]), true).is_err());
+    }
+
+    #[test]
+    fn what_was_shown_is_in_the_log() {
+        let mut read = set(1, Level::Local, 1, Some((2, Answer::Value(Value::Text(7)))));
+        read.request = Request::Get(Key(0));
+        assert!(check_ledger(&[read.clone()], 0, &log(&[7]), false).is_ok());
+        assert!(check_ledger(&[read], 0, &log(&[1]), false).is_err());
+    }
+
+    #[test]
+    fn what_was_refused_or_never_arrived_is_not_in_the_log() {
+        let refused = [set(1, Level::Local, 1, Some((2, Answer::Refused)))];
+        assert!(check_ledger(&refused, 0, &log(&[1]), false).is_err());
+        assert!(check_ledger(&refused, 0, &log(&[]), false).is_ok());
+        assert!(check_ledger(&[set(1, Level::Local, 0, None)], 0, &log(&[1]), false).is_err());
+    }
+
+    #[test]
+    fn a_crash_takes_the_end_and_nothing_before_it() {
+        let level = Level::Memory;
+        let run = [
+            set(1, level, 1, Some((2, Answer::Ok))),
+            set(2, level, 3, Some((6, Answer::Ok))),
+            set(3, level, 4, Some((5, Answer::Ok))),
+            set(4, level, 7, None),
+        ];
+        let check = |texts: &[u32]| check_order_of_texts(&run, 0, &log(texts)).is_ok();
+        for fine in [&[1, 2, 3, 4][..], &[1, 3, 2, 4], &[1, 3], &[1, 2], &[]] {
+            assert!(check(fine), "{fine:?}");
+        }
+        for wrong in [&[2, 1][..], &[2, 3], &[1, 2, 4], &[1, 4, 2, 3]] {
+            assert!(!check(wrong), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What clients asked, when it reached the node, and what left the node in answer.
+//!
+//! Times are positions in one order of all events of the world, not clocks. A request *arrives*
+//! when its last byte is handed to the node; before, it cannot have been executed. It is
+//! *answered* when the node puts out the bytes of its reply; after, it must have been executed.
+//! Both are tighter than what the client saw, and as true.
+
+use std::hash::BuildHasher;
+
+use base::Map;
+
+/// A place in the order of all events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(pub u64);
+
+/// A value as the checkers see it: equal iff the bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Value {
+    /// Bytes that are the decimal form of a number.
+    Number(i64),
+    /// Other bytes, by the order in which they were first met.
+    Text(u32),
+}
+
+/// Which of a database's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u16);
+
+/// When an acknowledgement is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    Local,
+    Memory,
+}
+
+/// When SET sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Condition {
+    Always,
+    IfAbsent,
+    IfPresent,
+}
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    Get(Key),
+    Set {
+        key: Key,
+        value: Value,
+        condition: Condition,
+        get: bool,
+    },
+    Delete(Vec<Key>),
+    Exists(Vec<Key>),
+    Increment(Key),
+    Size,
+    FlushAll,
+    /// Commands about the connection; what they answer is checked when it arrives.
+    Ping,
+    Echo(Value),
+    Select(u16),
+    Durability(Level),
+    Info,
+    /// HELLO 3: replies change their form from here on.
+    Hello,
+    Quit,
+    /// Bytes that are no request: an error, and the end of the connection.
+    Garbage,
+    /// A command that does not exist, or has too few arguments: an error, nothing else.
+    Wrong,
+}
+
+/// One reply.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    Ok,
+    Nil,
+    Value(Value),
+    Integer(i64),
+    /// INCR of something else.
+    NotInteger,
+    /// The server said that it did not execute the command.
+    Refused,
+    /// Any reply to a request that is not about keys.
+    Other,
+}
+
+/// One request and what became of it.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    pub connection: u32,
+    pub database: u16,
+    pub level: Level,
+    pub request: Request,
+    pub arrived: Option<Instant>,
+    pub answered: Option<(Instant, Answer)>,
+}
+
+impl Operation {
+    /// Whether it may have been executed.
+    pub fn may_count(&self) -> bool {
+        self.arrived.is_some() && !matches!(self.answered, Some((_, Answer::Refused)))
+    }
+
+    /// The reply says that the value of this SET was set.
+    pub fn says_set(&self) -> Option<Value> {
+        let Request::Set { value, condition, get, .. } = &self.request else { return None };
+        let (_, answer) = self.answered.as_ref()?;
+        let set = match (condition, get) {
+            (_, false) => *answer == Answer::Ok,
+            (Condition::Always, true) => matches!(answer, Answer::Nil | Answer::Value(_)),
+            (Condition::IfAbsent, true) => *answer == Answer::Nil,
+            (Condition::IfPresent, true) => matches!(answer, Answer::Value(_)),
+        };
+        set.then_some(*value)
+    }
+}
+
+/// Names values, so that checkers compare numbers.
+#[derive(Debug)]
+pub struct Values {
+    texts: Map<u64, u32>,
+    count: u32,
+}
+
+/// The one text that is not unique.
+pub const EMPTY: Value = Value::Text(0);
+
+impl Default for Values {
+    fn default() -> Self {
+        let mut values = Self { texts: Map::default(), count: 0 };
+        assert_eq!(values.name(b""), EMPTY);
+        values
+    }
+}
+
+impl Values {
+    /// The value of a byte string that a client makes.
+    pub fn name(&mut self, bytes: &[u8]) -> Value {
+        if let Some(number) = canonical_number(bytes) {
+            return Value::Number(number);
+        }
+        let hash = self.texts.hasher().hash_one(bytes);
+        let next = self.count;
+        let text = *self.texts.entry(hash).or_insert(next);
+        self.count += u32::from(text == next);
+        Value::Text(text)
+    }
+
+    /// The value of a byte string that the server gave back: `None` if nobody ever made it.
+    pub fn known(&self, bytes: &[u8]) -> Option<Value> {
+        if let Some(number) = canonical_number(bytes) {
+            return Some(Value::Number(number));
+        }
+        self.texts.get(&self.texts.hasher().hash_one(bytes)).map(|text| Value::Text(*text))
+    }
+}
+
+/// The number whose decimal form these bytes are, as INCR reads it.
+fn canonical_number(bytes: &[u8]) -> Option<i64> {
+    if bytes.len() > 20 {
+        return None;
+    }
+    let number: i64 = std::str::from_utf8(bytes).ok()?.parse().ok()?;
+    (number.to_string().as_bytes() == bytes).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_equal_exactly_when_their_bytes_are() {
+        let mut values = Values::default();
+        let a = values.name(b"a");
+        assert_ne!(a, values.name(b"b"));
+        assert_eq!(a, values.name(b"a"));
+        assert_eq!(values.known(b"a"), Some(a));
+        assert_eq!(values.known(b"c"), None);
+        assert_eq!(values.name(b"-12"), Value::Number(-12));
+        assert!(matches!(values.name(b"012"), Value::Text(_)));
+        assert!(matches!(values.name(b"+1"), Value::Text(_)));
+        assert_eq!(values.name(b""), EMPTY);
+    }
+}

@@ -1,0 +1,90 @@
+//! The keys clients use: a few everybody wants, many that few want, and one database so small that
+//! it is checked as a whole.
+
+use std::hash::BuildHasher;
+
+use base::{Map, Prng};
+
+use crate::checker::object::KEYS_MAX;
+use crate::history::Key;
+
+/// The database with keys of all kinds.
+pub const WIDE: u16 = 0;
+/// The database that is one object: commands over several keys and DBSIZE are checked exactly.
+pub const SMALL: u16 = 1;
+
+const HOT: u16 = 8;
+const COUNTERS: u16 = 4;
+const COLD: u16 = 200;
+
+/// Keys of a database.
+pub fn count(database: u16) -> u16 {
+    if database == SMALL { KEYS_MAX as u16 } else { HOT + COUNTERS + COLD }
+}
+
+/// Keys that INCR is mostly used on.
+pub fn is_counter(database: u16, key: Key) -> bool {
+    if database == SMALL { key.0 == 0 } else { (HOT..HOT + COUNTERS).contains(&key.0) }
+}
+
+/// A key, hot ones more often.
+pub fn draw(database: u16, prng: &mut Prng) -> Key {
+    if database == SMALL {
+        return Key(prng.below(KEYS_MAX as u64) as u16);
+    }
+    match prng.below(100) {
+        0..60 => Key(prng.below(u64::from(HOT)) as u16),
+        60..75 => Key(HOT + prng.below(u64::from(COUNTERS)) as u16),
+        _ => Key(HOT + COUNTERS + prng.below(u64::from(COLD)) as u16),
+    }
+}
+
+/// The bytes of every key and the way back.
+#[derive(Debug)]
+pub struct Keys {
+    names: Vec<Vec<u8>>,
+    /// By hash of the bytes.
+    keys: Map<u64, Key>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        let mut keys = Self { names: Vec::new(), keys: Map::default() };
+        for key in 0..count(WIDE) {
+            let name = match key {
+                0 => Vec::new(),
+                1 => b"\r\n\0 binary".to_vec(),
+                // Long ones, so that keys too take more than a block now and then.
+                _ if key % 50 == 13 => format!("key:{key}:").into_bytes().repeat(700),
+                _ => format!("key:{key}").into_bytes(),
+            };
+            keys.keys.insert(keys.keys.hasher().hash_one(&name[..]), Key(key));
+            keys.names.push(name);
+        }
+        keys
+    }
+}
+
+impl Keys {
+    pub fn bytes(&self, key: Key) -> &[u8] {
+        &self.names[usize::from(key.0)]
+    }
+
+    pub fn find(&self, bytes: &[u8]) -> Option<Key> {
+        self.keys.get(&self.keys.hasher().hash_one(bytes)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_found_by_its_bytes() {
+        let keys = Keys::default();
+        for key in (0..count(WIDE)).map(Key) {
+            assert_eq!(keys.find(keys.bytes(key)), Some(key));
+        }
+        assert_eq!(keys.find(b"another"), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! The rare branches of the product that many seeds must have taken.
+
+/// Every `mark!` of the crates that run in the simulator and that it can reach; a test compares
+/// this with their sources.
+pub const MARKS: &[&str] = &[
+    "net: a reply moves behind its gate",
+    "net: an argument comes in pieces",
+    "net: released chunks leave together",
+    "wal: a frame waits for its segment's header",
+    "wal: a run of frames",
+    "wal: a run without its last frame is void",
+    "wal: a segment with a torn header is recycled",
+    "wal: a segment without live frames is recycled",
+    "wal: a torn tail is cut",
+    "wal: frames completed out of order",
+    "wal: halted",
+    "wal: no space for a big write",
+    "wal: no space for a segment",
+    "wal: no space for the ballast",
+    "wal: one slot of the hard state is damaged",
+    "wal: seal",
+    "wal: the ballast is given up",
+];
+
+/// Marks that only other tests reach, with the reason.
+pub const UNREACHED: &[(&str, &str)] = &[];

@@ -1,0 +1,96 @@
+//! What a seed decides before anything happens: configuration of the node, nature of its disk, how
+//! often what goes wrong.
+
+use base::{CoreId, Prng};
+
+/// Owner: world.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub segment_size: u64,
+    pub frames_in_flight: usize,
+    pub spare_segments: usize,
+    pub seal_after_us: u64,
+    pub ballast_size: u64,
+    pub output_size_pause: usize,
+    pub memory_durability_age_us: u64,
+    pub clients: usize,
+    pub pipeline_max: u64,
+    /// The time of an ordinary write: microseconds.
+    pub write_us: u64,
+    /// Events of a turn lie at most this far apart: microseconds.
+    pub turn_window_us: u64,
+    pub rots: bool,
+    pub fails: bool,
+    pub fills: bool,
+    pub slows: bool,
+    pub jumps: bool,
+    /// Processes often die while they start.
+    pub restless: bool,
+    pub seed: u64,
+}
+
+/// Which bug is planted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planting {
+    pub node: Option<node::Plant>,
+    #[cfg(feature = "planted")]
+    pub wal: Option<wal::Plant>,
+}
+
+impl Plan {
+    pub fn draw(seed: u64, prng: &mut Prng) -> Self {
+        const KIB: u64 = 1024;
+        let segments = [64, 64, 128, 256, 1024];
+        let segment_size = segments[prng.index(segments.len())] * KIB;
+        Self {
+            segment_size,
+            frames_in_flight: 1 + prng.index(8),
+            spare_segments: 2 + prng.index(2),
+            seal_after_us: [1_000, 20_000, 300_000][prng.index(3)],
+            ballast_size: [0, segment_size][prng.index(2)],
+            output_size_pause: [4 * KIB as usize, 64 * 1024, 64 * 1024 * 1024][prng.index(3)],
+            memory_durability_age_us: [2_000, 100_000, 1_000_000][prng.index(3)],
+            clients: 4 + prng.index(7),
+            pipeline_max: [1, 5, 20][prng.index(3)],
+            write_us: [50, 200, 2_000][prng.index(3)],
+            turn_window_us: [0, 20, 100, 500][prng.index(4)],
+            rots: prng.chance(20),
+            fails: prng.chance(25),
+            fills: prng.chance(30),
+            slows: prng.chance(40),
+            jumps: prng.chance(50),
+            restless: prng.chance(30),
+            seed,
+        }
+    }
+
+    pub fn wal_config(&self) -> wal::Config {
+        wal::Config {
+            log: CoreId(0),
+            node_uuid: *b"a simulated node",
+            segment_size: self.segment_size,
+            frames_in_flight: self.frames_in_flight,
+            spare_segments: self.spare_segments,
+            seal_after_us: self.seal_after_us,
+            ballast_size: self.ballast_size,
+        }
+    }
+
+    pub fn node_config(&self, incarnation: u64) -> node::Config {
+        node::Config {
+            wal: self.wal_config(),
+            durability: node::Durability::Local,
+            durability_floor: node::Durability::Memory,
+            memory_durability_age_us: self.memory_durability_age_us,
+            password: None,
+            protected_mode: true,
+            clients_max: 1000,
+            output_size_pause: self.output_size_pause,
+            output_budget: 16 * self.output_size_pause,
+            entry_size_max: base::limits::ENTRY_SIZE_MAX,
+            settings: Vec::new(),
+            facts: node::Facts::default(),
+            seed: self.seed ^ incarnation.wrapping_mul(0x2545_f491_4f6c_dd1d),
+        }
+    }
+}
