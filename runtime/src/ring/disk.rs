@@ -28,6 +28,9 @@ use crate::error::{DiskError, SetupError};
 use crate::memory::AlignedMemory;
 use crate::probe::KernelFacts;
 
+/// `OFlags::DSYNC` is O_SYNC in rustix's own backend, which also waits for time stamps.
+const DSYNC: OFlags = OFlags::from_bits_retain(libc::O_DSYNC.cast_unsigned());
+
 /// Unregistered buffers kept for the next time the registered ones are all in use.
 const SPARE_BUFFERS_MAX: usize = 4;
 
@@ -174,7 +177,7 @@ impl Disk {
             file.released = false;
             return Ok(index);
         }
-        let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::DSYNC | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::DIRECT | DSYNC | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
         let place = self.places_free.pop().filter(|&place| {
             queue.submitter().register_files_update(place, &[file.as_raw_fd()]).is_ok()
