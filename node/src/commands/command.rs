@@ -78,10 +78,7 @@ fn docs(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
         args.iter().filter_map(|name| named(cx.node.registry, name)).collect()
     };
     cx.reply.map(found.len());
-    for command in found {
-        cx.reply.bulk(command.name.as_bytes());
-        command.write_docs(&mut cx.reply);
-    }
+    found.iter().for_each(|command| command.write_docs(&mut cx.reply));
     Ok(())
 }
 

@@ -128,7 +128,9 @@ fn clients_are_told_what_the_server_is() {
     let count: usize = world.ask(1, "COMMAND COUNT")[1..].parse().expect("a number");
     assert!(10 < count);
     assert!(world.ask(1, "COMMAND").starts_with(&format!("*{count} ")));
-    assert!(world.ask(1, "COMMAND DOCS get").starts_with("*2 $3 get"));
+    assert!(world.ask(1, "COMMAND DOCS get").starts_with("*2 $3 get *8 $7 summary"));
+    let all = world.ask(1, "COMMAND DOCS\nECHO end");
+    assert!(all.starts_with(&format!("*{} ", 2 * count)) && all.ends_with("$3 end"), "{all}");
     assert!(world.ask(1, "NOSUCH x").starts_with("-ERR unknown command 'NOSUCH'"));
 }
 
