@@ -67,8 +67,17 @@ impl DataDir {
         refuse_foreign(&path)?;
         let lock =
             DirectoryLock::acquire(&path).map_err(|cause| DataDirError(cause.to_string()))?;
-        files::check_direct_writes(&path).map_err(|cause| DataDirError(cause.to_string()))?;
-        let (identity, is_new) = match read_identity(&path)? {
+        let known = read_identity(&path)?;
+        match files::check_direct_writes(&path) {
+            Ok(()) => {}
+            // What is here was written by direct writes. A full disk must not stop a restart:
+            // the log has set room aside for it.
+            Err(cause) if known.is_some() && cause.is_full() => {
+                tracing::warn!("{cause}");
+            }
+            Err(cause) => return Err(DataDirError(cause.to_string())),
+        }
+        let (identity, is_new) = match known {
             Some(identity) => (identity, false),
             None => (make_identity(&path, slices)?, true),
         };

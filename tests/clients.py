@@ -7,8 +7,9 @@ benchmark.
     redis-benchmark   -t ping,set,get,incr, plain and with -P 16 -c 200; then the data it left
     node              `redis` and `ioredis` from npm, with what they send unasked
 
-Red when: HELLO, CLIENT SETINFO or CLIENT SETNAME answers what a client does not expect; a RESP3
-type differs; a pipeline's replies are out of order; a short send loses bytes.
+Red when: HELLO, CLIENT SETINFO, CLIENT SETNAME or COMMAND DOCS answers what a client does not
+expect; a command that a client sends is missing; a pipeline's replies are out of order; bytes are
+lost.
 
 Usage: clients.py --toroid PATH [--only redis-cli,redis-py,redis-benchmark,node] [--requests 100000]
 Exit status: 0 passed, 1 wrong, 2 cannot run here.

@@ -19,7 +19,8 @@ const O_SYNC_ONLY: u32 = 0o4000000;
 
 const WRITES: u64 = 2000;
 
-/// Files that are being made ready are open in other ways; what counts is the file that holds the frame.
+/// Files that are being made ready are open in other ways; what counts is the file that holds the
+/// frame.
 ///
 /// Red when: the runtime opens log files without O_DIRECT, without O_DSYNC, or with O_SYNC.
 #[test]
@@ -38,8 +39,8 @@ fn the_log_files_are_open_for_direct_and_synchronous_writes() {
         println!("{}: flags {flags:o}", path.display());
         assert_eq!(flags & O_DIRECT, O_DIRECT, "{} without O_DIRECT: {flags:o}", path.display());
         assert_eq!(flags & O_DSYNC, O_DSYNC, "{} without O_DSYNC: {flags:o}", path.display());
-        // With O_SYNC a frame's completion would also wait until the file system's journal has the file's
-        // time stamps.
+        // With O_SYNC a frame's completion would also wait until the file system's journal has the
+        // file's time stamps.
         assert_eq!(flags & O_SYNC_ONLY, 0, "{} with O_SYNC: {flags:o}", path.display());
         checked += 1;
     }
@@ -48,11 +49,12 @@ fn the_log_files_are_open_for_direct_and_synchronous_writes() {
     verify_log(&directory.data());
 }
 
-/// One connection that waits for each reply leaves nothing to gather: every SET is a flush of its own.
+/// One connection that waits for each reply leaves nothing to gather: every SET is a flush of its
+/// own.
 ///
-/// Measured with a plain O_DIRECT | O_DSYNC writer on a virtio disk with a write-back cache: 2,000 writes,
-/// exactly 2,000 flushes; without O_DSYNC none. The disk counts for everybody, so no other server of these
-/// tests runs meanwhile.
+/// Measured with a plain O_DIRECT | O_DSYNC writer on a virtio disk with a write-back cache: 2,000
+/// writes, exactly 2,000 flushes; without O_DSYNC none. The disk counts for everybody, so no other
+/// server of these tests runs meanwhile.
 ///
 /// Red when: the runtime opens log files without O_DSYNC; `local` releases replies like `memory`.
 #[test]
@@ -78,8 +80,8 @@ fn every_durable_write_of_a_lone_connection_flushes_the_disk() {
                     "{WRITES} durable SETs, but {disk} flushed {rise} times only"
                 );
             } else {
-                // Without a volatile cache there is nothing to flush and the kernel sends none; with FUA
-                // the write itself is the flush. Neither is counted.
+                // Without a volatile cache there is nothing to flush and the kernel sends none;
+                // with FUA the write itself is the flush. Neither is counted.
                 assert!(rise < WRITES, "{disk} flushes although it needs not: {rise}");
             }
         }

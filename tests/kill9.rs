@@ -1,8 +1,9 @@
-//! kill -9 under load: every acknowledged write is there afterwards, and everything a reader was shown.
+//! kill -9 under load: every acknowledged write is there afterwards, and everything a reader was
+//! shown.
 //!
-//! TOROID_ROUNDS sets the number of kills (5 without it, 200 for an acceptance), TOROID_SEED repeats a
-//! run's choices. A kill leaves the kernel and the disk alive, so this does not test the flush: that is
-//! `rigs/powercut.py`.
+//! TOROID_ROUNDS sets the number of kills (5 without it, 200 for an acceptance), TOROID_SEED
+//! repeats a run's choices. A kill leaves the kernel and the disk alive, so this does not test the
+//! flush: that is `rigs/powercut.py`.
 
 #[path = "support/support.rs"]
 mod support;
@@ -16,9 +17,8 @@ use support::{Chance, Directory, Ledger, Load, Start, verify_log};
 const ROUNDS_PER_LOG: u64 = 20;
 const ACKED_PER_ROUND_MIN: u64 = 1000;
 
-/// Red when: a reply is released before its frame was written (the shell's log writes delayed by 5 ms and
-/// replies not gated); recovery drops the last whole frame; recovery replays a log's segments out of
-/// order; INCR is replayed as a command instead of an effect.
+/// Red when: a reply is released before its frame is submitted (the planted `ReplyBeforeCommit`:
+/// what waits for a place in flight is lost); recovery leaves out an effect, or a record.
 #[test]
 fn an_acknowledged_write_survives_kill_9() {
     let rounds: u64 = match std::env::var("TOROID_ROUNDS") {

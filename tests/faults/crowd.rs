@@ -4,7 +4,8 @@ use crate::support::{
     Client, Directory, Reply, Server, Start, encode, raise_file_limit, resident_size, verify_log,
 };
 
-/// Red when: a limit of the ring (files, buffers, completions) is smaller than the limit of connections.
+/// Red when: a limit of the ring (files, buffers, completions) is smaller than the limit of
+/// connections.
 #[test]
 fn ten_thousand_connections_are_served() {
     // Both ends of each connection are files of this host; each process has its own limit.
@@ -75,7 +76,8 @@ fn a_client_that_does_not_read_delays_nobody_and_gets_everything_in_the_end() {
 
 /// TOROID_VALUE_SIZE sets the size (32 MiB without it, 536870912 for an acceptance).
 ///
-/// Red when: a run of frames is replayed without its middle; a value larger than a segment is refused.
+/// Red when: a run of frames is replayed without its middle; a value larger than a segment is
+/// refused.
 #[test]
 fn a_big_value_comes_back_and_survives_a_kill() {
     let size = match std::env::var("TOROID_VALUE_SIZE") {

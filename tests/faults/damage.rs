@@ -34,7 +34,8 @@ fn find(data: &Path, text: &[u8]) -> (PathBuf, usize) {
     panic!("no file of {} holds {:?}", data.display(), String::from_utf8_lossy(text));
 }
 
-/// What must not change when a start is refused: every file but the lock, which names its last holder.
+/// What must not change when a start is refused: every file but the lock, which names its last
+/// holder.
 fn contents(data: &Path) -> Vec<(PathBuf, usize, u64)> {
     let mut all = Vec::new();
     for name in names(data) {
@@ -54,8 +55,8 @@ fn flip(path: &Path, at: usize) {
     write(path, bytes).expect("the segment can be written");
 }
 
-/// Red when: recovery cuts the log at the first bad frame; a frame's crc is not checked; the message lacks
-/// the place or the tool.
+/// Red when: recovery cuts the log at the first bad frame; a frame's crc is not checked; the
+/// message lacks the place or the tool.
 #[test]
 fn a_damaged_frame_is_refused_with_its_file_its_offset_and_the_tool_to_look() {
     let directory = Directory::new("damage");
@@ -65,7 +66,8 @@ fn a_damaged_frame_is_refused_with_its_file_its_offset_and_the_tool_to_look() {
     let before = contents(&data);
     let refusal = Start::new(&data).refused();
     let name = segment.file_name().expect("a segment has a name").to_string_lossy().into_owned();
-    // A frame starts on 4 KiB: its place is the block of the flipped byte, or one before in the same frame.
+    // A frame starts on 4 KiB: its place is the block of the flipped byte, or one before in the
+    // same frame.
     refusal.says(&[&name, "offset", "toroid wal inspect"]);
     assert_eq!(before, contents(&data), "a refused start changes no file");
 

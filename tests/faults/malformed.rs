@@ -144,8 +144,8 @@ fn is_well(server: &Server) {
     assert_eq!(reply, Reply::Simple("PONG".to_owned()));
 }
 
-/// Red when: a length is parsed leniently; a protocol error leaves the connection open; an announced
-/// length is reserved before its bytes arrive.
+/// Red when: a length is parsed leniently; a protocol error leaves the connection open; an
+/// announced length is reserved before its bytes arrive.
 #[test]
 fn malformed_requests_get_the_texts_of_redis_and_hurt_nobody() {
     let directory = Directory::new("malformed");
@@ -163,12 +163,14 @@ fn malformed_requests_get_the_texts_of_redis_and_hurt_nobody() {
 
 /// The same bytes cut at every place: a decoder that resumes wrongly answers differently.
 ///
-/// Red when: the decoder forgets its place between two receives, or takes the first part for a request.
+/// Red when: the decoder forgets its place between two receives, or takes the first part for a
+/// request.
 #[test]
 fn a_request_in_two_pieces_is_the_same_request() {
     let directory = Directory::new("pieces");
     let server = Server::start(&directory.data());
-    let request = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nva\r\nl\r\nPING\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n";
+    let request = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nva\r\nl\r\n\
+        PING\r\n*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n";
     for cut in 1..request.len() {
         let mut client = server.client();
         client.send(&request[..cut]).expect("it serves");
@@ -226,7 +228,8 @@ fn random_bytes_neither_crash_the_server_nor_make_it_grow() {
     server.stop();
 }
 
-/// Red when: a connection that is never finished holds back others, or is given memory for what it announced.
+/// Red when: a connection that is never finished holds back others, or is given memory for what it
+/// announced.
 #[test]
 fn a_thousand_unfinished_requests_cost_little() {
     let directory = Directory::new("unfinished");

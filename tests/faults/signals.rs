@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::support::{Directory, Reply, Server, encode, verify_log, wait_for};
 
-/// What was executed is answered, what was not executed is not: the keys that are there afterwards are
-/// exactly those that were acknowledged.
+/// What was executed is answered, what was not executed is not: the keys that are there afterwards
+/// are exactly those that were acknowledged.
 ///
-/// Red when: SIGTERM ends the process before the frames on their way are flushed and their replies sent;
-/// requests are executed after the last reply; SIGTERM is not watched.
+/// Red when: SIGTERM ends the process before the frames on their way are flushed and their replies
+/// sent; requests are executed after the last reply; SIGTERM is not watched.
 #[test]
 fn a_terminated_server_answers_what_it_executed_and_ends_with_success() {
     const SENT: usize = 20_000;

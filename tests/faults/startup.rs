@@ -18,8 +18,8 @@ fn a_port_in_use_is_refused_and_its_holder_named() {
     refusal.says(&[&port.to_string(), "in use", &std::process::id().to_string(), "another port"]);
 }
 
-/// Red when: the first listener of a port is bound with SO_REUSEPORT (a client would reach one of the
-/// servers by chance); the holder of the port is not looked up.
+/// Red when: the first listener of a port is bound with SO_REUSEPORT (a client would reach one of
+/// the servers by chance); the holder of the port is not looked up.
 #[test]
 fn a_second_server_on_one_port_is_refused() {
     let directory = Directory::new("ports");

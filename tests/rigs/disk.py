@@ -16,7 +16,7 @@ It is driven by lines on stdin and answers each with one line of JSON on stdout:
     status                          counters, without changing anything
     hold write TEXT | flush | none  keep flushes, or writes that contain TEXT, unanswered until
                                     released
-    hold late TEXT                  the same, and reads do not see such a write before it is released
+    hold late TEXT                  the same, and reads do not see such a write until then
     release [COUNT]                 answer the oldest held requests (all without a count)
     delay WRITE_US FLUSH_US         answer after a random time up to these (0 0: at once)
     fail write|flush COUNT          answer the COUNT-th request from now with EIO, and all after it

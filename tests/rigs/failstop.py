@@ -6,8 +6,8 @@ For n = 1, 2, ... the n-th write, then the n-th flush, of a running server fails
 acknowledged before must be there on the next start; and it may not have acknowledged what the
 failed request carried: the disk drops everything unflushed on the way.
 
-Red when: a failed flush is tried again; the process goes on after the error; the frame of the
-failed write counts as durable; the exit status is 0.
+Red when: an error of a log write is taken for a success; the process goes on after it; the frame of
+the failed write counts as durable; the exit status is 0.
 
 Usage: failstop.py --toroid PATH [--until 12]
 Exit status: 0 passed, 1 wrong, 2 cannot run here.

@@ -7,9 +7,9 @@ The server's directory is a small ext4 on a loop device; a filler file takes wha
     writes until refused -> reads, PING -> kill -9, start on the full disk, all there ->
     filler removed -> writes again -> kill -9, start, all there -> wal verify
 
-Red when: ENOSPC ends the process; a refused write is applied in memory; the refusal is not
-MISCONF; the server cannot start without room for a new segment; writes stay refused after space
-came back.
+Red when: a full disk ends the process like any other error; a failed preparation of a segment is
+taken for a success; a refused write is applied in memory; the refusal is not MISCONF; the server
+cannot start where not one block is free; writes stay refused after space came back.
 
 Usage: fulldisk.py --toroid PATH
 Exit status: 0 passed, 1 wrong, 2 cannot run here.

@@ -18,9 +18,9 @@ Trials, in turn:
 
 First the canary: the same server at durability `memory` must be caught.
 
-Red when: replies are released when a frame is submitted, or when its write completes but not its
-flush; a frame counts as durable before the older one is; a read shows a value on its way; reads
-of other keys wait for the disk.
+Red when: the log is open without O_DSYNC; replies are released when a frame is submitted, or when
+its write completes but not its flush; a frame counts as durable before the older one is; a read
+shows a value on its way; reads of other keys wait for the disk.
 
 Usage: order.py --toroid PATH [--trials 60] [--program toroid] [--canary toroid-memory]
 Exit status: 0 passed, 1 wrong, 2 cannot run here.

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -222,4 +223,8 @@ def main(run):
         sys.exit(2)
     except Failure as failure:
         print(f"FAILED: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        traceback.print_exc()
+        print(f"FAILED: a connection or a file broke that should not: {error}", file=sys.stderr)
         sys.exit(1)

@@ -1,4 +1,5 @@
-//! A blocking RESP2 client on a plain socket: the tests' own, so that it shares no bug with the server.
+//! A blocking RESP2 client on a plain socket: the tests' own, so that it shares no bug with the
+//! server.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};

@@ -32,7 +32,8 @@ impl HostLock {
     }
 }
 
-/// The open files of a process below `directory`, with the flags the kernel has for each (proc(5), fdinfo).
+/// The open files of a process below `directory`, with the flags the kernel has for each (proc(5),
+/// fdinfo).
 pub(crate) fn log_files(pid: u32, directory: &Path) -> Vec<(PathBuf, u32)> {
     let directory = directory.canonicalize().expect("the data directory exists");
     let mut found = Vec::new();

@@ -1,8 +1,8 @@
 //! The ledger of acknowledged writes: what each key may hold after a crash.
 //!
-//! A key has one writer, and its n-th write has a content that follows from n. So what a key holds says
-//! which write was the last, and it must be one between the last acknowledged and the last sent. The
-//! ledger is memory of the test's process: nothing that happens to the server touches it.
+//! A key has one writer, and its n-th write has a content that follows from n. So what a key holds
+//! says which write was the last, and it must be one between the last acknowledged and the last
+//! sent. The ledger is memory of the test's process: nothing that happens to the server touches it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

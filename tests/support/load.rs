@@ -80,7 +80,8 @@ enum End {
 impl From<io::Error> for End {
     fn from(error: io::Error) -> End {
         match error.kind() {
-            // The client's own timeout: the server hangs, it did not die. And bytes that are no reply.
+            // The client's own timeout: the server hangs, it did not die. And bytes that are no
+            // reply.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::InvalidData => {
                 End::Wrong(error.to_string())
             }
@@ -138,7 +139,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads keys at random. What it is shown must not be older than what was settled before it asked.
+    /// Reads keys at random. What it is shown must not be older than what was settled before it
+    /// asked.
     fn read(&self, mut chance: Chance) -> Result<(), End> {
         let keys: Vec<&Key> = self
             .ledger

@@ -236,8 +236,8 @@ pub(crate) fn verify_log(data: &Path) {
     );
 }
 
-/// A free port below the range of outgoing connections, so that no client sits on it when the server
-/// comes back, and no client connects to itself while it is away.
+/// A free port below the range of outgoing connections, so that no client sits on it when the
+/// server comes back, and no client connects to itself while it is away.
 pub(crate) fn free_port() -> u16 {
     static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

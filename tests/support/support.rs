@@ -1,8 +1,8 @@
 //! What the end-to-end tests share: the real binary as a child process, a small client, a ledger.
 //!
 //! Each test binary includes this file by path, since the tests of one concern are one binary. The
-//! server under test is always a process of its own; these tests know it only by its command line, its
-//! socket, its files and its end.
+//! server under test is always a process of its own; these tests know it only by its command line,
+//! its socket, its files and its end.
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of what they share")]
 

@@ -123,6 +123,14 @@ pub struct DirectoryError {
     pub file_system: Option<String>,
 }
 
+impl DirectoryError {
+    /// There is no space, or none for this user.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+    }
+}
+
 impl fmt::Display for DirectoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
