@@ -6,5 +6,5 @@ mod ledger;
 mod projection;
 mod search;
 
-pub use ledger::{check_ledger, check_order_of_texts};
+pub use ledger::{check_ledger, check_memory_age, check_order_of_texts};
 pub use projection::check_linearizable;

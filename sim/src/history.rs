@@ -95,6 +95,9 @@ pub struct Operation {
     pub request: Request,
     pub arrived: Option<Instant>,
     pub answered: Option<(Instant, Answer)>,
+    /// When it arrived and when it was answered, by the node's clock.
+    pub arrived_us: u64,
+    pub answered_us: u64,
 }
 
 impl Operation {

@@ -25,11 +25,11 @@ const fn plants() -> &'static [Planted] {
     use wal::Plant as Wal;
 
     const fn in_node(name: &'static str, plant: Node) -> Planted {
-        Planted { name, planting: Planting { node: Some(plant), wal: None }, seeds_max: 100 }
+        Planted { name, planting: Planting { node: Some(plant), wal: None }, seeds_max: 300 }
     }
 
     const fn in_wal(name: &'static str, plant: Wal) -> Planted {
-        Planted { name, planting: Planting { node: None, wal: Some(plant) }, seeds_max: 500 }
+        Planted { name, planting: Planting { node: None, wal: Some(plant) }, seeds_max: 1_500 }
     }
 
     const ALL: &[Planted] = &[

@@ -41,6 +41,9 @@ pub const VIRTUAL_US_MIN: u64 = 20_000_000;
 /// A seed that takes longer makes no progress.
 const VIRTUAL_US_MAX: u64 = 600_000_000;
 
+/// A disk that was full is asked again for room within this time.
+const HEALING_US_MIN: u64 = 3_000_000;
+
 /// After the last fault, everything must be answered within this time.
 const HEALING_US_MAX: u64 = 30_000_000;
 
@@ -266,7 +269,8 @@ impl World {
             }
             Stage::Healing { since_us } => {
                 let quiet = self.links.values().all(|link| link.waiting() == 0);
-                if self.is_listening() && quiet {
+                let healed = since_us + HEALING_US_MIN <= self.time_us;
+                if self.is_listening() && quiet && healed {
                     self.begin_reading();
                 } else {
                     self.limit_stage(since_us)?;

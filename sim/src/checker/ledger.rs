@@ -90,6 +90,34 @@ pub fn check_order_of_texts(
     Ok(())
 }
 
+/// Checks the promise of level memory: while an effect older than `age_us` could still be lost, no
+/// write is taken.
+pub fn check_memory_age(
+    operations: &[Operation],
+    first: usize,
+    surviving: &Surviving,
+    age_us: u64,
+) -> Result<(), String> {
+    let taken = || {
+        operations[first..].iter().filter_map(|operation| {
+            let text = operation.says_set().and_then(unique)?;
+            (operation.level == Level::Memory).then_some((operation, text))
+        })
+    };
+    let lost = taken().filter(|(_, text)| !surviving.texts.contains_key(text));
+    let oldest_lost = lost.map(|(operation, _)| operation).min_by_key(|lost| lost.answered_us);
+    let newest = taken().map(|(operation, _)| operation).max_by_key(|taken| taken.arrived_us);
+    match (oldest_lost, newest) {
+        (Some(lost), Some(newest)) if lost.answered_us + age_us < newest.arrived_us => {
+            Err(format!(
+                "a write was taken while an older one was unflushed for more than {age_us} us: \
+             {lost:?} {newest:?}"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn unique(value: Value) -> Option<u32> {
     match value {
         EMPTY | Value::Number(_) => None,
@@ -115,6 +143,8 @@ mod tests {
             },
             arrived: (0 < arrived).then_some(Instant(arrived)),
             answered: answer.map(|(at, answer)| (Instant(at), answer)),
+            arrived_us: 10 * arrived,
+            answered_us: 10 * arrived + 1,
         }
     }
 
@@ -133,6 +163,18 @@ mod tests {
         let memory = [set(1, Level::Memory, 1, Some((2, Answer::Ok)))];
         assert!(check_ledger(&memory, 0, &log(&[]), false).is_ok());
         assert!(check_ledger(&memory, 0, &log(&[]), true).is_err());
+    }
+
+    #[test]
+    fn at_level_memory_nothing_is_taken_once_the_oldest_loss_is_too_old() {
+        let level = Level::Memory;
+        let run =
+            [set(1, level, 1, Some((2, Answer::Ok))), set(2, level, 9, Some((10, Answer::Ok)))];
+        let check = |texts: &[u32], age_us| check_memory_age(&run, 0, &log(texts), age_us).is_ok();
+        assert!(check(&[1, 2], 10));
+        assert!(check(&[1], 10));
+        assert!(check(&[], 100));
+        assert!(!check(&[], 10));
     }
 
     #[test]

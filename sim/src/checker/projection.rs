@@ -259,6 +259,8 @@ mod tests {
             request,
             arrived: Some(Instant(at)),
             answered: Some((Instant(at + 1), answer)),
+            arrived_us: at,
+            answered_us: at + 1,
         }
     }
 

@@ -33,7 +33,7 @@ impl Disk {
                     report.count("kill: file prepared in part");
                     self.prepare_some(file, size, prng);
                 }
-                Action::Remove if prng.chance(50) => {
+                Action::Remove if prng.chance(70) => {
                     report.count("kill: file removed, directory not flushed");
                     if let Some(file) = self.files.get_mut(&key(file)) {
                         file.unlinked = true;

@@ -163,6 +163,8 @@ impl World {
             request,
             arrived: None,
             answered: None,
+            arrived_us: 0,
+            answered_us: 0,
         });
         link.push(operation, &bytes, whole);
         self.deliver_later(id, 0);
@@ -209,6 +211,7 @@ impl World {
                 self.report.count("operation: answered at level memory");
             }
             operation.answered = Some((instant, answer));
+            operation.answered_us = self.time_us;
         }
         Ok(())
     }
@@ -267,7 +270,7 @@ impl World {
         }
     }
 
-    /// At the end one client reads all there is.
+    /// At the end one client writes to see that it may, and reads all there is.
     pub(super) fn begin_reading(&mut self) {
         self.clients.push(Client::default());
         let client = self.clients.len() - 1;
@@ -275,6 +278,7 @@ impl World {
         let id = self.connect(client);
         for database in [WIDE, SMALL] {
             self.send(id, Some(Request::Select(database)), true);
+            self.send(id, Some(Request::Increment(Key(0))), true);
             for key in (0..keys::count(database)).map(Key) {
                 self.send(id, Some(Request::Get(key)), true);
             }

@@ -1,6 +1,6 @@
 //! What goes wrong, and when: crashes by turn, everything else by time.
 
-use super::{Happening, Stage, World};
+use super::{HEALING_US_MIN, Happening, Stage, World};
 use crate::plan::Plan;
 
 /// A time in which something is wrong.
@@ -106,6 +106,8 @@ impl World {
         self.note("heal", &[]);
         self.disk.set_free(None);
         self.faults = Faults::default();
+        // Something to wake up for, when the node is at peace.
+        self.schedule(HEALING_US_MIN, Happening::FaultEnd(Window::Slow));
         if let Some(process) = &mut self.process {
             process.crash_at_turn = u64::MAX;
         }

@@ -4,7 +4,7 @@ use node::{Boot, Node};
 use wal::Recovered;
 
 use super::{Happening, Stage, World};
-use crate::checker::{check_ledger, check_linearizable, check_order_of_texts};
+use crate::checker::{check_ledger, check_linearizable, check_memory_age, check_order_of_texts};
 use crate::disk::{BLOCK, Reader};
 use crate::history::{Answer, Request};
 use crate::keys::{SMALL, WIDE};
@@ -19,13 +19,26 @@ pub(super) struct Process {
     pub(super) shutting_down: bool,
     pub(super) halted: bool,
     pub(super) turns: u64,
-    /// It crashes in this turn.
+    /// It crashes in the first turn after this one
     pub(super) crash_at_turn: u64,
+    /// that leaves so many writes on their way.
+    pub(super) crash_with_writes: usize,
     pub(super) crash: Crash,
     /// When the next turn without events is scheduled.
     pub(super) turn_at_us: Option<u64>,
     /// Turns in a row after which the node asked for another at once.
     pub(super) idle_turns: u32,
+}
+
+/// After so many turns of waiting for a moment to crash, any will do.
+const CRASH_PATIENCE: u64 = 300;
+
+impl Process {
+    /// Is this the turn to crash in, with so many writes on their way?
+    pub(super) fn is_crash_due(&self, writes: usize) -> bool {
+        let late = self.turns.saturating_sub(self.crash_at_turn);
+        CRASH_PATIENCE < late || (0 < late && self.crash_with_writes <= writes)
+    }
 }
 
 impl World {
@@ -65,6 +78,10 @@ impl World {
             1..4 => self.prng.below(100),
             _ => 100 + self.prng.below(1_000),
         };
+        let crash_with_writes = match self.prng.chance(50) {
+            true => 0,
+            false => 1 + self.prng.index(self.plan.frames_in_flight + 1),
+        };
         let crash = if self.prng.chance(50) { Crash::Kill } else { Crash::PowerCut };
         self.process = Some(Process {
             node,
@@ -73,6 +90,7 @@ impl World {
             halted: false,
             turns: 0,
             crash_at_turn,
+            crash_with_writes,
             crash,
             turn_at_us: None,
             idle_turns: 0,
@@ -130,6 +148,8 @@ impl World {
         let clean = self.shut_down;
         check_ledger(&self.operations, self.judged, surviving, clean)?;
         check_order_of_texts(&self.operations, self.judged, surviving)?;
+        let age_us = self.plan.memory_durability_age_us;
+        check_memory_age(&self.operations, self.judged, surviving, age_us)?;
 
         let keyspace = surviving.keyspace(self.plan.seed);
         if keyspace.is_some_and(|keyspace| keyspace.digest() != boot.digest()) {
@@ -315,6 +335,11 @@ impl World {
         self.recovered = surviving;
         for operation in &self.operations[self.judged..] {
             // The reading client comes last, when nobody else is there.
+            if operation.connection == self.connections
+                && matches!(operation.answered, Some((_, Answer::Refused)))
+            {
+                return Err("writes are refused though the disk has room again".to_owned());
+            }
             if operation.connection == self.connections
                 && operation.request == Request::Size
                 && let Some((_, answer)) = &operation.answered

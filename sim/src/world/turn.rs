@@ -152,8 +152,10 @@ impl World {
             wishes.push(wish(output));
         }
         process.turns += 1;
-        let crash = (process.crash_at_turn < process.turns).then_some(process.crash);
-        if crash.is_some() && self.prng.chance(60) {
+        let writes = wishes.iter().filter(|wish| matches!(wish, Wish::Write { .. })).count();
+        let writes = writes + self.disk.writes_pending();
+        let crash = process.is_crash_due(writes).then_some(process.crash);
+        if crash.is_some() && self.prng.chance(40) {
             // The process dies while it hands over its outputs: no order among them is promised.
             self.report.count("crash: in the middle of a turn's outputs");
             let share = self.prng.below(100);
@@ -167,6 +169,14 @@ impl World {
         }
         if let Some(violation) = self.disk.violations.first() {
             return Err(format!("the log asks for what it may not: {violation}"));
+        }
+        let accepted = self.links.values().filter(|link| link.accepted).count();
+        let process = self.process.as_ref().expect("it did not exit");
+        if process.node.client_count() != accepted {
+            return Err(format!(
+                "the node has {} clients, {accepted} are connected",
+                process.node.client_count()
+            ));
         }
         if let Some(crash) = crash {
             self.crash(crash);
@@ -220,6 +230,7 @@ impl World {
                 }
                 for operation in completed {
                     self.operations[operation].arrived = Some(instant);
+                    self.operations[operation].arrived_us = now.monotonic_us;
                 }
                 let [index, generation] = name(id);
                 self.note("received", &[index, generation, bytes.len() as u64]);
@@ -342,7 +353,7 @@ impl World {
                 self.trace.remark(|| format!("remove {}", file.name()));
                 self.note("remove", &[token]);
                 let ticket = self.disk.submit_remove(token, file);
-                self.disk_later(ticket, 20 * self.plan.write_us);
+                self.disk_later(ticket, 200 * self.plan.write_us);
             }
             Wish::Release(file) => {
                 self.note("release", &[]);
