@@ -192,7 +192,7 @@ impl Node {
 
     /// When the next turn must begin at the latest: microseconds of the monotonic clock.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.runnable.is_empty() {
+        if !self.runnable.is_empty() || self.room.is_new() {
             return Some(0);
         }
         let deadline = match self.phase {

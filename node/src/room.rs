@@ -12,6 +12,8 @@ use base::ConnectionId;
 #[derive(Debug, Default)]
 pub(crate) struct RoomQueue {
     waiters: VecDeque<Waiter>,
+    /// Somebody came since the last `grant`.
+    is_new: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +32,15 @@ impl RoomQueue {
         self.waiters.len()
     }
 
+    /// Somebody waits whom no `grant` has looked at: nothing may be under way that ends the wait.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     pub(crate) fn push(&mut self, id: ConnectionId, needed: u64) {
         debug_assert!(self.waiters.iter().all(|waiter| waiter.id != id));
         self.waiters.push_back(Waiter { id, needed });
+        self.is_new = true;
     }
 
     pub(crate) fn remove(&mut self, id: ConnectionId) {
@@ -47,6 +55,7 @@ impl RoomQueue {
         is_refused: impl Fn(u64) -> bool,
         mut grant: impl FnMut(ConnectionId),
     ) -> Option<u64> {
+        self.is_new = false;
         while let Some(Waiter { id, needed }) = self.waiters.front().copied() {
             if needed <= room {
                 room -= needed;

@@ -240,3 +240,20 @@ fn a_disk_that_does_not_write_stops_the_writers() {
     }
     assert_eq!(world.received(1).matches("+OK").count(), 300);
 }
+
+/// Red when a write that comes to wait for room late in a turn does not ask for another turn:
+/// with nothing under way the core would sleep for ever.
+#[test]
+fn a_large_write_behind_a_long_pipeline_is_not_forgotten() {
+    let mut world = World::new();
+    world.connect(1);
+    world.settle();
+    // It does not read, so nothing it is sent wakes the core.
+    world.clients.get_mut(&1).expect("it connected").stuck = true;
+    let value = "x".repeat(8 * 1024 * 1024);
+    let large = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${}\r\n{value}\r\n", value.len());
+    world.send_bytes(1, format!("{}{large}", "PING\r\n".repeat(4096)).as_bytes());
+    world.turn();
+    world.run_until_asleep();
+    assert_eq!(world.node.key_count(0), 1);
+}

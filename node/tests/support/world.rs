@@ -53,6 +53,8 @@ pub struct World {
     pub clients: BTreeMap<u32, TestClient>,
     pending: Vec<u64>,
     frames: Vec<u64>,
+    /// Something happened that the node has not closed a turn over.
+    is_woken: bool,
 }
 
 /// What a client has received.
@@ -129,6 +131,7 @@ impl World {
             disk_stalls: false,
             frames_stall: false,
             frames: Vec::new(),
+            is_woken: false,
             prepare_result: Ok(()),
             listening: false,
             exited: false,
@@ -189,6 +192,18 @@ impl World {
     pub fn end(&mut self, index: u32) {
         self.node.handle(Event::Ended { id: id(index) }, self.now);
         self.turn();
+    }
+
+    /// Turns for as long as the shell would take them: until it would sleep.
+    pub fn run_until_asleep(&mut self) {
+        loop {
+            let has_completions = !self.pending.is_empty() || !self.frames.is_empty();
+            let is_due = self.node.poll_timeout().is_some_and(|at| at <= self.now.monotonic_us);
+            if !has_completions && !is_due && !self.is_woken {
+                return;
+            }
+            self.turn();
+        }
     }
 
     /// Lets `us` microseconds pass.
@@ -268,6 +283,7 @@ impl World {
                 },
             }
         }
+        self.is_woken = !events.is_empty();
         for event in events {
             self.node.handle(event, self.now);
         }
