@@ -22,6 +22,10 @@ id! {
     CoreId(u16)
 }
 id! {
+    /// One of the parts into which keys are divided, as in Redis Cluster: below `limits::SLOTS`.
+    Slot(u16)
+}
+id! {
     /// A contiguous range of slots: one keyspace, one Raft group, owned by one core.
     SliceId(u16)
 }
@@ -57,6 +61,22 @@ impl FrameSequence {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+/// What a reply waits for: until `index` of `slice` is settled, what it shows could still be lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Gate {
+    pub slice: SliceId,
+    pub index: LogIndex,
+}
+
+impl Gate {
+    /// Nothing is waited for.
+    pub const NONE: Self = Self { slice: SliceId(0), index: LogIndex::NONE };
+
+    pub fn is_none(self) -> bool {
+        self.index == LogIndex::NONE
     }
 }
 

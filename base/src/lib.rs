@@ -14,7 +14,7 @@ mod time;
 pub mod limits;
 pub mod mark;
 
-pub use ids::{ConnectionId, CoreId, FrameSequence, LogIndex, SliceId, Term};
+pub use ids::{ConnectionId, CoreId, FrameSequence, Gate, LogIndex, SliceId, Slot, Term};
 pub use map::{Map, Set};
 pub use prng::Prng;
 pub use time::Now;

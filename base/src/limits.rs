@@ -45,9 +45,13 @@ pub const OUTPUT_BUDGET: usize = 1024 * 1024 * 1024;
 /// The databases SELECT can name.
 pub const DATABASES: u16 = 16;
 
+/// The slots keys are divided into (Redis Cluster: `CLUSTER_SLOTS`).
+pub const SLOTS: u16 = 16384;
+
 /// Slices a node may be divided into.
 pub const SLICES_MAX: u16 = 1024;
 
+const _: () = assert!(SLICES_MAX <= SLOTS);
 const _: () = assert!(FRAME_SIZE_MAX.is_multiple_of(BLOCK_SIZE));
 const _: () = assert!((STRING_SIZE_MAX as u64) < ENTRY_SIZE_MAX as u64);
 const _: () = assert!(SEGMENT_SIZE_MIN <= SEGMENT_SIZE);
