@@ -16,9 +16,9 @@
 //!
 //! # Invariants
 //!
-//! * Outside of a begun reply no chunk is empty.
+//! * Outside of a begun reply no chunk is empty but the last, and that one has no memory then.
 //! * Barriers rise by position, from `start` to `end`, and none is of no gate.
-//! * Each slice with a barrier has its bit in `slices`.
+//! * Each slice with a barrier has its bit in `slices`; without barriers none has.
 //! * Of a chunk, less than [`CHUNK_SIZE`] has left already.
 
 use std::collections::VecDeque;
@@ -242,6 +242,7 @@ impl Stream {
         let total = full + if self.last.bytes.capacity() == 0 { 0 } else { size(&self.last) };
         assert!((total + vacant) as u64 == self.end - self.start);
         assert!(self.barriers.iter().is_sorted_by_key(|barrier| barrier.position));
+        assert!(!self.barriers.is_empty() || self.slices == 0);
         for Barrier { position, gate } in &self.barriers {
             assert!(!gate.is_none());
             assert!(self.start <= *position && *position <= self.end);
@@ -377,9 +378,12 @@ impl Stream {
         }
     }
 
-    /// Forgets what only matters while there are barriers.
+    /// Forgets what only matters while there are barriers, and gives back what is not needed.
     #[inline]
     fn tidy(&mut self) {
+        if KEPT_COUNT_MAX < self.full.capacity() && self.full.is_empty() {
+            self.full = VecDeque::new();
+        }
         if self.barriers.is_empty() {
             self.slices = 0;
             if KEPT_COUNT_MAX < self.barriers.capacity() {
