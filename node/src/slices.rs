@@ -9,6 +9,7 @@
 //!
 //! * A slice is here as a whole: its `Slice` and its `Space` are both here or both away.
 //! * A slice with effects in its open batch is in `dirty`; a linked slice is here.
+//! * `open_size` is the sum of the open batches' sizes as their slices have noted them.
 //! * A group with anything on its way is in `active`.
 
 use base::{CoreId, FrameSequence, LogIndex, Now, SliceId};
@@ -38,6 +39,8 @@ pub(crate) struct Slices {
     dirty: SliceSet,
     linked: SliceSet,
     active: SliceSet,
+    /// Bytes in the open batches that are here.
+    open_size: usize,
     bodies: Vec<Vec<u8>>,
 }
 
@@ -54,6 +57,7 @@ impl Slices {
             dirty: SliceSet::default(),
             linked: SliceSet::default(),
             active: SliceSet::default(),
+            open_size: 0,
             bodies: Vec::new(),
         };
         for SliceStart { slice, space, group } in starts {
@@ -141,7 +145,8 @@ impl Slices {
     pub(crate) fn note_effects(&mut self, slice: SliceId, now: Now, planted: &Planted) {
         self.dirty.insert(slice);
         let (slice, space) = self.both(slice);
-        slice.note_effects(space, now, planted);
+        let grown = slice.note_effects(space, now, planted);
+        self.open_size += grown;
     }
 
     /// What one command wrote, and what it read that is not settled, counts together.
@@ -171,9 +176,9 @@ impl Slices {
         self.space(slice).batch.len()
     }
 
-    /// Bytes in the open batches that are this core's to write.
+    /// Bytes in the open batches that are here.
     pub(crate) fn open_size(&self) -> usize {
-        self.dirty.iter().map(|slice| self.batch_size(slice)).sum()
+        self.open_size
     }
 
     /// The largest open batch.
@@ -260,6 +265,7 @@ impl Slices {
         if space.batch.is_empty() && transaction.is_none() {
             return;
         }
+        self.open_size -= slice.open_size();
         let body = self.bodies.pop().unwrap_or_default();
         match self.groups[at].as_deref_mut() {
             None => {
