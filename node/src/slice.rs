@@ -41,6 +41,8 @@ pub(crate) struct Slice {
 pub(crate) struct Lent {
     pub(crate) slice: Box<Slice>,
     pub(crate) space: Box<Space>,
+    /// How far it was settled when it was lent.
+    pub(crate) settled: LogIndex,
 }
 
 /// An entry that is made and not yet proposed.

@@ -390,17 +390,24 @@ impl Slices {
             let group = self.group_mut(id);
             assert!(group.lent_to.is_none());
             group.lent_to = Some(borrower);
+            let settled = group.settled();
             let at = usize::from(id.0);
             let slice = self.slices[at].take().expect("a slice that is not lent is here");
             let space = self.spaces[at].take().expect("a slice that is not lent is here");
-            lent.push(Lent { slice, space });
+            lent.push(Lent { slice, space, settled });
         }
         lent
     }
 
-    /// A slice comes back from its borrower: what was executed on it is proposed.
-    pub(crate) fn take_back(&mut self, lent: Lent, transactions: &mut Transactions) {
-        let Lent { mut slice, space } = lent;
+    /// A slice comes back from its borrower: what was executed on it is proposed, and the borrower
+    /// learns what it may wait for.
+    pub(crate) fn take_back(
+        &mut self,
+        lent: Lent,
+        transactions: &mut Transactions,
+        outbox: &mut Outbox,
+    ) {
+        let Lent { mut slice, space, settled } = lent;
         let id = slice.id;
         let at = usize::from(id.0);
         assert!(space.batch.is_empty(), "a borrower closes what it executed");
@@ -416,15 +423,22 @@ impl Slices {
         }
         assert!(slice.next == group.last().next());
         slice.gate.settle(group.settled());
-        group.note_interest(borrower, group.last());
+        if settled < group.settled() {
+            outbox.to(borrower).add_settled(id, group.settled());
+        }
+        if !group.is_settled() {
+            group.note_interest(borrower, group.last());
+        }
         self.slices[at] = Some(slice);
         self.spaces[at] = Some(space);
     }
 
     /// Slices of other cores are here for a while.
     pub(crate) fn borrow(&mut self, lent: Vec<Lent>) {
-        for Lent { slice, space } in lent {
+        for Lent { slice, space, settled } in lent {
             let at = usize::from(slice.id.0);
+            // What settled since may have arrived first.
+            self.settled[at] = settled.max(self.settled[at]);
             assert!(self.groups[at].is_none());
             assert!(self.slices[at].is_none());
             self.slices[at] = Some(slice);
@@ -440,7 +454,8 @@ impl Slices {
         self.dirty.remove(id);
         let slice = self.slices[at].take().expect("it was borrowed");
         let space = self.spaces[at].take().expect("it was borrowed");
-        Lent { slice, space }
+        let settled = self.settled[at];
+        Lent { slice, space, settled }
     }
 
     /// Everything executed on this core's slices can no longer be lost.
