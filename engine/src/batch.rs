@@ -46,11 +46,17 @@ impl Batch {
         effect.encode(&mut self.bytes);
         self.effect_count += 1;
         match *effect {
-            Effect::PutString { db, key, .. } | Effect::Delete { db, key } => {
+            Effect::PutString { db, key, .. }
+            | Effect::SetExpire { db, key, .. }
+            | Effect::Append { db, key, .. }
+            | Effect::SetRange { db, key, .. }
+            | Effect::Delete { db, key } => {
                 self.touched.push(keyspace.hash(db, key));
             }
             // One floor for the whole slice: which keys were there is no longer known.
-            Effect::FlushDatabase { .. } | Effect::FlushAll => self.floor = true,
+            Effect::FlushDatabase { .. } | Effect::FlushAll | Effect::SwapDatabases { .. } => {
+                self.floor = true;
+            }
         }
     }
 

@@ -23,7 +23,15 @@ pub(crate) mod tests;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect<'a> {
     /// The key holds this string, whatever it held.
-    PutString { db: u16, key: &'a [u8], value: &'a [u8] },
+    PutString { db: u16, key: &'a [u8], value: &'a [u8], expire_ms: Option<u64> },
+    /// The key, which is there, expires then or no longer.
+    SetExpire { db: u16, key: &'a [u8], expire_ms: Option<u64> },
+    /// The string of the key, which is there, grows at its end.
+    Append { db: u16, key: &'a [u8], suffix: &'a [u8] },
+    /// A part of the key's string changes; an absent one is empty, zeros fill what is missing.
+    SetRange { db: u16, key: &'a [u8], offset: u32, bytes: &'a [u8] },
+    /// The keys of two databases change places.
+    SwapDatabases { first: u16, second: u16 },
     /// The key, which is there, goes.
     Delete { db: u16, key: &'a [u8] },
     /// Every key of one database goes, if there is any.
@@ -61,7 +69,7 @@ impl<'a> Effect<'a> {
     /// Appends the effect's bytes.
     pub fn encode(&self, into: &mut Vec<u8>) {
         match *self {
-            Effect::PutString { db, key, value } => {
+            Effect::PutString { db, key, value, expire_ms: None } => {
                 into.push(OP_PUT_STRING);
                 encode_database(db, into);
                 encode_string(key, into);
@@ -77,6 +85,7 @@ impl<'a> Effect<'a> {
                 encode_database(db, into);
             }
             Effect::FlushAll => into.push(OP_FLUSH_ALL),
+            _ => unreachable!("no command makes these yet"),
         }
     }
 
@@ -89,6 +98,7 @@ impl<'a> Effect<'a> {
                 db: decode_database(bytes)?,
                 key: decode_string(bytes)?,
                 value: decode_string(bytes)?,
+                expire_ms: None,
             }),
             OP_DELETE => {
                 Ok(Effect::Delete { db: decode_database(bytes)?, key: decode_string(bytes)? })

@@ -4,9 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::effect::tests::effect;
+use base::limits::SLOTS;
 
 fn keyspace() -> Keyspace {
-    Keyspace::new(7)
+    Keyspace::new(7, 0..SLOTS)
 }
 
 /// Tells the gate and closes.
@@ -22,7 +23,7 @@ fn close(batch: &mut Batch, clock_ms: u64) -> Vec<u8> {
 fn the_bytes_of_a_batch_are_those_of_the_format() {
     let keyspace = keyspace();
     let mut batch = Batch::default();
-    batch.append(&Effect::PutString { db: 0, key: b"k", value: b"v" }, &keyspace);
+    batch.append(&Effect::PutString { db: 0, key: b"k", value: b"v", expire_ms: None }, &keyspace);
     batch.append(&Effect::Delete { db: 15, key: b"gone" }, &keyspace);
     batch.append(&Effect::FlushDatabase { db: 1 }, &keyspace);
     batch.append(&Effect::FlushAll, &keyspace);
@@ -36,7 +37,10 @@ fn the_bytes_of_a_batch_are_those_of_the_format() {
 
     let mut reader = BatchReader::new(golden).expect("this build wrote it");
     assert_eq!(reader.clock_ms(), 0x0102_0304_0506_0708);
-    assert_eq!(reader.next(), Some(Ok(Effect::PutString { db: 0, key: b"k", value: b"v" })));
+    assert_eq!(
+        reader.next(),
+        Some(Ok(Effect::PutString { db: 0, key: b"k", value: b"v", expire_ms: None }))
+    );
     assert_eq!(reader.next(), Some(Ok(Effect::Delete { db: 15, key: b"gone" })));
     assert_eq!(reader.next(), Some(Ok(Effect::FlushDatabase { db: 1 })));
     assert_eq!(reader.next(), Some(Ok(Effect::FlushAll)));
@@ -77,7 +81,7 @@ fn nothing_is_read_after_an_effect_that_is_not_one() {
 fn the_gate_is_told_of_each_key_written_once() {
     let keyspace = keyspace();
     let mut batch = Batch::default();
-    batch.append(&Effect::PutString { db: 1, key: b"a", value: b"" }, &keyspace);
+    batch.append(&Effect::PutString { db: 1, key: b"a", value: b"", expire_ms: None }, &keyspace);
     batch.append(&Effect::Delete { db: 2, key: b"a" }, &keyspace);
     assert!(!batch.take_floor());
     let touched: Vec<_> = batch.take_touched().collect();

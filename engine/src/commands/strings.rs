@@ -59,7 +59,7 @@ fn incr(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     // Nothing fails below this line.
     let mut digits = itoa::Buffer::new();
     let value = digits.format(number).as_bytes();
-    cx.apply(Effect::PutString { db: cx.db, key, value });
+    cx.apply(Effect::PutString { db: cx.db, key, value, expire_ms: None });
     cx.reply.integer(number);
     Ok(())
 }
@@ -98,7 +98,7 @@ fn set(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         _ => cx.reply.null(),
     }
     if is_allowed {
-        cx.apply(Effect::PutString { db: cx.db, key, value });
+        cx.apply(Effect::PutString { db: cx.db, key, value, expire_ms: None });
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::error::CommandError;
 use crate::keyspace::Keyspace;
 use crate::reply::ReplySink;
 use crate::reply::tests::Text;
+use base::limits::SLOTS;
 
 /// A client of one slice and a replica that sees its effects only.
 struct Bench {
@@ -30,7 +31,7 @@ struct Outcome {
 
 impl Bench {
     fn new() -> Self {
-        let (keyspace, replica) = (Keyspace::new(1), Keyspace::new(2));
+        let (keyspace, replica) = (Keyspace::new(1, 0..SLOTS), Keyspace::new(2, 0..SLOTS));
         Self { keyspace, replica, batch: Batch::default(), db: 0 }
     }
 
@@ -109,10 +110,13 @@ fn find(name: &[u8]) -> Option<&'static Command<Run>> {
 
 fn print(effect: &Effect<'_>) -> String {
     match effect {
-        Effect::PutString { db, key, value } => format!("put {db} {} {}", word(key), word(value)),
+        Effect::PutString { db, key, value, .. } => {
+            format!("put {db} {} {}", word(key), word(value))
+        }
         Effect::Delete { db, key } => format!("delete {db} {}", word(key)),
         Effect::FlushDatabase { db } => format!("flush {db}"),
         Effect::FlushAll => "flush".into(),
+        other => format!("{other:?}"),
     }
 }
 

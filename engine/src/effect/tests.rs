@@ -16,7 +16,9 @@ pub(crate) enum Owned {
 impl Owned {
     pub(crate) fn borrow(&self) -> Effect<'_> {
         match self {
-            Self::Put { db, key, value } => Effect::PutString { db: *db, key, value },
+            Self::Put { db, key, value } => {
+                Effect::PutString { db: *db, key, value, expire_ms: None }
+            }
             Self::Delete { db, key } => Effect::Delete { db: *db, key },
             Self::FlushDatabase { db } => Effect::FlushDatabase { db: *db },
             Self::FlushAll => Effect::FlushAll,
@@ -50,11 +52,11 @@ fn the_bytes_of_every_effect_are_those_of_the_format() {
     long_bytes.extend_from_slice(&long);
     for (effect, bytes) in [
         (
-            Effect::PutString { db: 3, key: b"key", value: b"value" },
+            Effect::PutString { db: 3, key: b"key", value: b"value", expire_ms: None },
             b"\x01\x03\x03key\x05value".to_vec(),
         ),
-        (Effect::PutString { db: 0, key: b"k", value: &long }, long_bytes),
-        (Effect::PutString { db: 15, key: b"", value: b"" }, vec![1, 15, 0, 0]),
+        (Effect::PutString { db: 0, key: b"k", value: &long, expire_ms: None }, long_bytes),
+        (Effect::PutString { db: 15, key: b"", value: b"", expire_ms: None }, vec![1, 15, 0, 0]),
         (Effect::Delete { db: 1, key: b"key" }, b"\x02\x01\x03key".to_vec()),
         (Effect::FlushDatabase { db: 2 }, vec![3, 2]),
         (Effect::FlushAll, vec![4]),
