@@ -5,180 +5,218 @@
 //!
 //! # Invariants
 //!
-//! * There are exactly `DATABASES` databases.
-//! * `used_bytes` of a database is the sum of the sizes of its keys and values.
+//! * There are exactly `DATABASES` databases, each of the slots of the slice.
+//! * What is large is not freed where it goes, but in [`Keyspace::maintain`].
 
 use std::hash::{BuildHasher, Hasher};
-use std::mem;
+use std::ops::Range;
 
-use base::Map;
-use base::limits::DATABASES;
+use base::limits::{DATABASES, SLOTS};
+use base::{Prng, Slot};
 use foldhash::quality::FixedState;
 
-use crate::effect::Effect;
+use crate::cursor::{Cursor, Position};
+use crate::slot::slot_of;
+use crate::table::{AccessPolicy, Entry, KeyHasher, Memory, Place, Table};
 
+mod change;
+mod garbage;
 #[cfg(test)]
 mod tests;
+
+pub use change::{Inverse, ReplayError};
+use garbage::Garbage;
 
 /// Owner: slice.
 #[derive(Debug)]
 pub struct Keyspace {
-    databases: Vec<Database>,
-    /// Keyed, so that clients cannot choose keys that collide.
-    hasher: FixedState,
+    slots: Range<u16>,
+    seed: u64,
+    databases: Vec<Table>,
+    hasher: KeyHasher,
+    garbage: Garbage,
 }
 
-/// What [`Keyspace::undo`] needs to take one effect back.
-#[derive(Debug)]
-#[must_use = "an effect without its inverse cannot be undone"]
-pub struct Inverse(Restore);
-
-#[derive(Debug)]
-enum Restore {
-    /// Before a put the key held this, or was absent.
-    Put { db: u16, key: Bytes, value: Option<Bytes> },
-    /// The deleted key held this.
-    Delete { db: u16, key: Bytes, value: Bytes },
-    /// These databases were emptied.
-    Flush(Vec<(u16, Database)>),
-}
-
-/// A logged effect that does not fit the keyspace it is replayed on: entries are missing before
-/// it, or the keyspace is not the one it was logged for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReplayError {
-    #[error("an effect deletes a key of {size} bytes that database {db} does not hold")]
-    DeleteOfAbsentKey { db: u16, size: usize },
-}
+/// It moves from the thread that recovered it to that of its core, as a whole.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Keyspace>();
+    is_send::<Inverse>();
+};
 
 impl Keyspace {
-    /// An empty keyspace. `seed` should be a secret of the process: it keys the hashes.
-    pub fn new(seed: u64) -> Self {
-        let hasher = FixedState::with_seed(seed);
-        let databases = (0..DATABASES).map(|_| Database::new(&hasher)).collect();
-        Self { databases, hasher }
+    /// An empty keyspace of a range of slots. `seed` is a secret of the data directory, the same
+    /// for all its slices: it keys the hashes, and so the order of iterations.
+    pub fn new(seed: u64, slots: Range<u16>) -> Self {
+        assert!(slots.start < slots.end && slots.end <= SLOTS);
+        let databases = (0..DATABASES).map(|_| Table::new(slots.clone())).collect();
+        let hasher = KeyHasher::new(seed);
+        Self { slots, seed, databases, hasher, garbage: Garbage::default() }
     }
 
+    pub fn slots(&self) -> Range<u16> {
+        self.slots.clone()
+    }
+
+    /// The entry of a key, whatever its expiry says. Is not a use of it.
+    pub fn find(&self, db: u16, key: &[u8]) -> Option<Entry<'_>> {
+        self.database(db).find(self.place(key), key)
+    }
+
+    /// The string a key holds, whatever its expiry says.
     pub fn get(&self, db: u16, key: &[u8]) -> Option<&[u8]> {
-        self.database(db).strings.get(key).map(|value| &**value)
+        self.find(db, key).and_then(Entry::string)
+    }
+
+    /// Loads what [`prefetch_entry`](Self::prefetch_entry) will read.
+    pub fn prefetch(&self, db: u16, key: &[u8]) {
+        self.database(db).prefetch_bucket(self.place(key));
+    }
+
+    /// Loads what [`find`](Self::find) will read; to be called some work after
+    /// [`prefetch`](Self::prefetch).
+    pub fn prefetch_entry(&self, db: u16, key: &[u8]) {
+        self.database(db).prefetch_entry(self.place(key));
+    }
+
+    /// Notes a use of an entry. `chance` is any 64 random bits. Neither logged nor in a digest.
+    pub fn touch(&self, entry: Entry<'_>, now_ms: u64, policy: AccessPolicy, chance: u64) {
+        Table::touch(entry, now_ms, policy, chance);
     }
 
     /// Keys of one database.
     pub fn len(&self, db: u16) -> usize {
-        self.database(db).strings.len()
+        self.database(db).len()
+    }
+
+    /// Keys of one database that have an expiry.
+    pub fn expires(&self, db: u16) -> usize {
+        self.database(db).expires()
+    }
+
+    /// Keys of one slot in database zero.
+    pub fn slot_len(&self, slot: Slot) -> usize {
+        self.database(0).slot_len(slot)
     }
 
     /// No database holds a key.
     pub fn is_empty(&self) -> bool {
-        self.databases.iter().all(|database| database.strings.is_empty())
+        self.databases.iter().all(|database| database.len() == 0)
     }
 
-    /// Bytes of all keys and values.
+    /// Bytes allocated, exactly.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory { garbage: self.garbage.size(), ..Memory::default() };
+        self.databases.iter().for_each(|database| memory.add(database.memory()));
+        memory
+    }
+
+    /// Bytes allocated for all keys and values.
     pub fn used_bytes(&self) -> usize {
-        self.databases.iter().map(|database| database.used_bytes).sum()
-    }
-
-    /// Makes a change for good: what recovery does with effects that cannot be undone.
-    pub fn replay(&mut self, effect: &Effect<'_>) -> Result<(), ReplayError> {
-        match *effect {
-            Effect::PutString { db, key, value } => {
-                self.database_mut(db).put(key, value);
-            }
-            Effect::Delete { db, key } => {
-                let absent = ReplayError::DeleteOfAbsentKey { db, size: key.len() };
-                self.database_mut(db).delete(key).ok_or(absent)?;
-            }
-            Effect::FlushDatabase { db } => {
-                self.take_database(db);
-            }
-            Effect::FlushAll => {
-                for db in 0..DATABASES {
-                    self.take_database(db);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a change and returns what takes it back.
-    ///
-    /// # Panics
-    ///
-    /// If it deletes a key that is not there.
-    pub fn apply(&mut self, effect: &Effect<'_>) -> Inverse {
-        Inverse(match *effect {
-            Effect::PutString { db, key, value } => {
-                let value = self.database_mut(db).put(key, value);
-                Restore::Put { db, key: key.into(), value }
-            }
-            Effect::Delete { db, key } => {
-                let entry = self.database_mut(db).delete(key);
-                let (key, value) = entry.expect("only a key that is there is deleted");
-                Restore::Delete { db, key, value }
-            }
-            Effect::FlushDatabase { db } => Restore::Flush(vec![(db, self.take_database(db))]),
-            Effect::FlushAll => {
-                Restore::Flush((0..DATABASES).map(|db| (db, self.take_database(db))).collect())
-            }
-        })
-    }
-
-    /// Takes the last effect that was not yet undone back.
-    ///
-    /// # Panics
-    ///
-    /// If the keyspace is visibly not as that effect left it.
-    pub fn undo(&mut self, inverse: Inverse) {
-        match inverse.0 {
-            Restore::Put { db, key, value: Some(value) } => {
-                let put = self.database_mut(db).put_owned(key, value);
-                assert!(put.is_some(), "what was put is there until it is undone");
-            }
-            Restore::Put { db, key, value: None } => {
-                let put = self.database_mut(db).delete(&key);
-                assert!(put.is_some(), "what was put is there until it is undone");
-            }
-            Restore::Delete { db, key, value } => {
-                let put = self.database_mut(db).put_owned(key, value);
-                assert!(put.is_none(), "what was deleted is absent until it is undone");
-            }
-            Restore::Flush(databases) => {
-                for (db, database) in databases {
-                    let flushed = mem::replace(self.database_mut(db), database);
-                    assert!(flushed.strings.is_empty(), "later effects are undone first");
-                }
-            }
-        }
+        self.memory().entries
     }
 
     /// A keyed hash of a place a value can be at, for the commit gate; the same in every
     /// keyspace of one seed.
     pub fn hash(&self, db: u16, key: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u16(db);
-        hasher.write(key);
-        hasher.finish()
+        // Databases become far apart; within one, hashes differ as those of the keys do.
+        self.hasher.hash(key) ^ u64::from(db).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Turns positions into what clients see, and back; the same in every keyspace of one seed.
+    pub fn cursor(&self) -> Cursor {
+        Cursor::new(self.seed)
+    }
+
+    /// Visits the entries of a database at or behind a position, in the order of slot and hash,
+    /// until it visited about `count`, or looked in vain for long. Returns where to go on; `None`
+    /// behind the last slot of this keyspace.
+    ///
+    /// What is there from the first call of an iteration to its last is visited exactly once,
+    /// whatever changes in between.
+    pub fn scan<'a>(
+        &'a self,
+        db: u16,
+        from: Position,
+        count: usize,
+        visit: &mut dyn FnMut(Entry<'a>),
+    ) -> Option<Position> {
+        self.database(db).scan(&self.hasher, from, count, visit)
+    }
+
+    /// Visits every entry of a database.
+    pub fn for_each<'a>(&'a self, db: u16, visit: &mut dyn FnMut(Entry<'a>)) {
+        self.database(db).for_each(visit);
+    }
+
+    /// An entry, each about as likely as any other.
+    pub fn random(&self, db: u16, prng: &mut Prng) -> Option<Entry<'_>> {
+        self.database(db).random(prng)
+    }
+
+    /// Visits `count` entries from random places, or as many as there are: some perhaps twice.
+    pub fn sample<'a>(
+        &'a self,
+        db: u16,
+        prng: &mut Prng,
+        count: usize,
+        visit: &mut dyn FnMut(Entry<'a>),
+    ) {
+        self.database(db).sample(prng, count, visit);
+    }
+
+    /// Visits entries of a database that have expired, from a position on. Returns where to go on
+    /// when the budget, in entries looked at, is used up; `None` at the end. Costs nothing when
+    /// nothing has expired, and little where nothing has.
+    pub fn due<'a>(
+        &'a self,
+        db: u16,
+        now_ms: u64,
+        from: Position,
+        budget: usize,
+        visit: &mut dyn FnMut(Entry<'a>),
+    ) -> Option<Position> {
+        self.database(db).due(now_ms, from, budget, visit)
+    }
+
+    /// Does what was put off, as far as a budget in entries reaches: frees what is no longer
+    /// there, and what tables no longer need. True if there is more to do.
+    pub fn maintain(&mut self, budget: usize) -> bool {
+        let mut budget = budget.max(1);
+        if self.garbage.free(&mut budget) {
+            return true;
+        }
+        let mut is_more = false;
+        for database in &mut self.databases {
+            is_more |= database.maintain(&mut budget, &self.hasher);
+        }
+        is_more
     }
 
     /// A digest of everything held: independent of the seed, of the order of the table and of
-    /// the way the keyspace came to be. Walks every key.
+    /// the way the keyspace came to be. Walks every key. What is not an effect is not part of it.
     ///
     /// Digests of one build compare; they are not for storage.
     pub fn digest(&self) -> u128 {
         let hashers = DIGEST_SEEDS.map(FixedState::with_seed);
         let mut sums = [0u64; 2];
-        for (db, database) in self.databases.iter().enumerate() {
-            for (key, value) in &database.strings {
+        for db in 0..DATABASES {
+            self.for_each(db, &mut |entry| {
+                let string = entry.string().expect("there are only strings");
                 for (sum, hasher) in sums.iter_mut().zip(&hashers) {
                     let mut hasher = hasher.build_hasher();
-                    hasher.write_u64(db as u64);
+                    hasher.write_u64(u64::from(db));
+                    hasher.write_u64(
+                        entry.expire_ms().map_or(0, |_| 1) | u64::from(entry.is_raw()) << 1,
+                    );
+                    hasher.write_u64(entry.expire_ms().unwrap_or(0));
                     // A hasher does not promise to see where one write ends.
-                    hasher.write_u64(key.len() as u64);
-                    hasher.write(key);
-                    hasher.write(value);
+                    hasher.write_u64(entry.key().len() as u64);
+                    hasher.write(entry.key());
+                    hasher.write(string);
                     *sum = sum.wrapping_add(hasher.finish());
                 }
-            }
+            });
         }
         (u128::from(sums[0]) << 64) | u128::from(sums[1])
     }
@@ -186,69 +224,22 @@ impl Keyspace {
     /// Asserts the invariants. Walks every key: for tests and the simulator.
     pub fn check(&self) {
         assert!(self.databases.len() == usize::from(DATABASES));
-        for database in &self.databases {
-            let strings = database.strings.iter();
-            let used: usize = strings.map(|(key, value)| key.len() + value.len()).sum();
-            assert!(used == database.used_bytes);
-        }
+        self.databases.iter().for_each(|database| database.check(&self.hasher));
+        self.garbage.check();
     }
 
-    fn database(&self, db: u16) -> &Database {
+    fn place(&self, key: &[u8]) -> Place {
+        Place { slot: slot_of(key), hash: self.hasher.hash(key) }
+    }
+
+    fn database(&self, db: u16) -> &Table {
         &self.databases[usize::from(db)]
     }
 
-    fn database_mut(&mut self, db: u16) -> &mut Database {
+    fn database_mut(&mut self, db: u16) -> &mut Table {
         &mut self.databases[usize::from(db)]
-    }
-
-    fn take_database(&mut self, db: u16) -> Database {
-        let empty = Database::new(&self.hasher);
-        mem::replace(self.database_mut(db), empty)
     }
 }
 
 /// Two unrelated numbers, so that two values must collide under both to escape the digest.
 const DIGEST_SEEDS: [u64; 2] = [0x746f_726f_6964_2d31, 0x2d8e_91c5_60b3_fa47];
-
-/// A key or a value.
-type Bytes = Box<[u8]>;
-
-/// One numbered database.
-#[derive(Debug)]
-struct Database {
-    strings: Map<Bytes, Bytes>,
-    used_bytes: usize,
-}
-
-impl Database {
-    fn new(hasher: &FixedState) -> Self {
-        Self { strings: Map::with_hasher(hasher.clone()), used_bytes: 0 }
-    }
-
-    /// Returns the value replaced.
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Option<Bytes> {
-        let Some(place) = self.strings.get_mut(key) else {
-            return self.put_owned(key.into(), value.into());
-        };
-        let old = mem::replace(place, value.into());
-        self.used_bytes = self.used_bytes - old.len() + value.len();
-        Some(old)
-    }
-
-    fn put_owned(&mut self, key: Bytes, value: Bytes) -> Option<Bytes> {
-        let (key_size, value_size) = (key.len(), value.len());
-        let old = self.strings.insert(key, value);
-        self.used_bytes += value_size;
-        match &old {
-            Some(old) => self.used_bytes -= old.len(),
-            None => self.used_bytes += key_size,
-        }
-        old
-    }
-
-    fn delete(&mut self, key: &[u8]) -> Option<(Bytes, Bytes)> {
-        let (key, value) = self.strings.remove_entry(key)?;
-        self.used_bytes -= key.len() + value.len();
-        Some((key, value))
-    }
-}

@@ -7,9 +7,12 @@
 //! The engine knows neither sockets nor Raft nor the disk, reads no clock and draws no chance:
 //! equal calls give equal keyspaces.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod cursor;
 mod keyspace;
+mod slot;
+mod table;
 
 mod batch;
 mod effect;
@@ -27,8 +30,11 @@ pub use batch::{Batch, BatchReader};
 pub use command::{Access, Acl, Arity, Command, Flag, Group, KeyFlag, Keys, Runs, is_sorted};
 pub use commands::FAMILIES;
 pub use context::{Args, KeyspaceWriter, ReadCx, Run, WriteCx};
+pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect};
 pub use error::CommandError;
 pub use integer::parse_integer;
 pub use keyspace::{Inverse, Keyspace, ReplayError};
 pub use reply::ReplySink;
+pub use slot::slot_of;
+pub use table::{AccessPolicy, Entry, Memory};
