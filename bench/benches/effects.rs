@@ -24,7 +24,12 @@ fn apply(c: &mut Criterion) {
         b.iter(|| {
             let mut writer = KeyspaceWriter::new(&mut keyspace, &mut batch);
             for key in &keys {
-                writer.apply(Effect::PutString { db: 0, key, value: black_box(&value), expire_ms: None });
+                writer.apply(Effect::PutString {
+                    db: 0,
+                    key,
+                    value: black_box(&value),
+                    expire_ms: None,
+                });
             }
             batch.take_touched().for_each(|hash| _ = black_box(hash));
             batch.close_into(1, &mut body);
@@ -35,7 +40,8 @@ fn apply(c: &mut Criterion) {
         b.iter(|| {
             out.clear();
             for key in &keys {
-                Effect::PutString { db: 0, key, value: &value, expire_ms: None }.encode(black_box(&mut out));
+                Effect::PutString { db: 0, key, value: &value, expire_ms: None }
+                    .encode(black_box(&mut out));
             }
         });
     });
@@ -43,7 +49,9 @@ fn apply(c: &mut Criterion) {
         let mut keyspace = Keyspace::new(1, 0..base::limits::SLOTS);
         let mut batch = Batch::default();
         let mut writer = KeyspaceWriter::new(&mut keyspace, &mut batch);
-        keys.iter().for_each(|key| writer.apply(Effect::PutString { db: 0, key, value: &value, expire_ms: None }));
+        keys.iter().for_each(|key| {
+            writer.apply(Effect::PutString { db: 0, key, value: &value, expire_ms: None })
+        });
         batch.take_touched().for_each(drop);
         let mut body = Vec::new();
         batch.close_into(1, &mut body);
