@@ -133,6 +133,9 @@ impl Model {
     }
 
     fn check(&self, keyspace: &Keyspace) {
+        if cfg!(miri) && !self.0.len().is_multiple_of(8) {
+            return;
+        }
         keyspace.check();
         for ((db, key), held) in &self.0 {
             let entry = keyspace.find(*db, key).expect("the model holds it");
@@ -239,8 +242,8 @@ fn an_effect_on_a_key_of_another_slice_is_refused() {
 fn the_digest_tells_databases_keys_values_expiries_and_raw_apart() {
     let mut digests = vec![keyspace(1).digest()];
     assert_eq!(digests, [0]);
-    let places: &[(u16, &[u8], &[u8], Option<u64>)] = &[
-        (0, b"a", b"b", None),
+    let places = [
+        (0, &b"a"[..], &b"b"[..], None),
         (0, b"a", b"b", Some(0)),
         (0, b"a", b"b", Some(1)),
         (0, b"a", b"b", Some(u64::MAX)),
@@ -253,10 +256,10 @@ fn the_digest_tells_databases_keys_values_expiries_and_raw_apart() {
     ];
     for (db, key, value, expire_ms) in places {
         let mut keyspace = keyspace(1);
-        let effect = Effect::PutString { db: *db, key, value, expire_ms: *expire_ms };
+        let effect = Effect::PutString { db, key, value, expire_ms };
         keyspace.replay(&effect).expect("it fits");
         digests.push(keyspace.digest());
-        keyspace.replay(&Effect::Append { db: *db, key, suffix: b"" }).expect("it fits");
+        keyspace.replay(&Effect::Append { db, key, suffix: b"" }).expect("it fits");
         digests.push(keyspace.digest());
     }
     // The halves are independent: each alone tells all of them apart.

@@ -1,7 +1,7 @@
 //! The entries of one range of hashes: buckets in the order of the hash.
 //!
 //! ```text
-//! header | home buckets, 4 to 60 | stash buckets, 1 to 4        64 bytes each
+//! header | home buckets, 2 to 59 | stash buckets, 1 to 4        64 bytes each
 //! ```
 //!
 //! An entry lies in its home bucket, in the next one (that of the last is the first), in the
@@ -27,8 +27,11 @@ use super::KeyHasher;
 use super::bucket::{Bucket, CELLS};
 use super::entry::EntryBox;
 
-/// How many home buckets there can be: each step is at least a quarter more than the one before.
-const STEPS: [usize; 12] = [4, 5, 7, 9, 12, 15, 19, 24, 30, 38, 48, 60];
+/// How many home buckets there can be, each step about a fifth to a half more than the
+/// one before but for the smallest.
+/// With header and stash they fill size classes of the usual allocators exactly: the largest is
+/// one page.
+const STEPS: [usize; 12] = [2, 4, 5, 8, 10, 14, 18, 22, 29, 37, 44, 59];
 const HOMES_MAX: usize = STEPS[STEPS.len() - 1];
 
 /// A segment with a longer chain is left alone: what it holds collides, and splits do not help.
@@ -41,11 +44,18 @@ pub(super) const MOVED_MAX: usize = (HOMES_MAX + stash(HOMES_MAX) + CHAIN_SPLIT_
 pub(super) const ENTRIES_MAX: usize = (HOMES_MAX + stash(HOMES_MAX)) * CELLS;
 
 /// Entries of a segment of `homes` home buckets that leave it room to grow, in percent.
-const FILL_BUILT: usize = 80;
+const FILL_BUILT: usize = 85;
 
 const fn stash(homes: usize) -> usize {
-    if homes < 30 { 1 } else { homes / 15 }
+    match homes {
+        ..29 => 1,
+        29..44 => 2,
+        44..59 => 3,
+        _ => 4,
+    }
 }
+
+const _: () = assert!((1 + HOMES_MAX + stash(HOMES_MAX)) * UNIT == 4096);
 
 #[repr(C, align(64))]
 struct Header {
@@ -164,7 +174,7 @@ impl Drop for SegmentBox {
 /// Only the bits that a position holds decide, so that bucket boundaries are positions.
 fn home(hash: u64, homes: usize, depth: u32) -> usize {
     let position = hash & !((1 << (64 - crate::cursor::HASH_BITS)) - 1);
-    (((position << depth) >> 32) * homes as u64 >> 32) as usize
+    ((((position << depth) >> 32) * homes as u64) >> 32) as usize
 }
 
 impl SegmentBox {
