@@ -23,7 +23,7 @@ struct Bench {
 impl Bench {
     fn new(seed: u64) -> Self {
         let hasher = KeyHasher::new(seed);
-        Self { table: Table::new(0..SLOTS), hasher, model: BTreeMap::new() }
+        Self { table: Table::new(slots()), hasher, model: BTreeMap::new() }
     }
 
     /// Hashes keep only these bits.
@@ -70,6 +70,17 @@ impl Bench {
     fn depth(&self) -> u32 {
         self.table.roots.iter().map(Root::depth).max().unwrap_or(0)
     }
+}
+
+/// All slots; for Miri, which is slow, few.
+fn slots() -> Range<u16> {
+    let slot = slot_of(b"t").0;
+    if cfg!(miri) { slot - 2..slot + 2 } else { 0..SLOTS }
+}
+
+/// A key of any slot there is.
+fn spread(number: usize) -> Vec<u8> {
+    if cfg!(miri) { tagged(number + 1_000_000_000) } else { format!("key:{number}").into_bytes() }
 }
 
 /// Keys of one slot: `{t}` and a number.
@@ -183,7 +194,7 @@ fn slots_are_counted_one_by_one() {
     let mut bench = Bench::new(1);
     let mut counts = vec![0; usize::from(SLOTS)];
     for number in 0..MANY / 4 {
-        let key = format!("key:{number}").into_bytes();
+        let key = spread(number);
         bench.insert(&key, None);
         counts[usize::from(slot_of(&key).0)] += 1;
         if number % 3 == 0 {
@@ -191,8 +202,8 @@ fn slots_are_counted_one_by_one() {
             counts[usize::from(slot_of(&key).0)] -= 1;
         }
     }
-    for (slot, count) in counts.into_iter().enumerate() {
-        assert_eq!(bench.table.slot_len(Slot(slot as u16)), count);
+    for slot in slots() {
+        assert_eq!(bench.table.slot_len(Slot(slot)), counts[usize::from(slot)]);
     }
 }
 
@@ -205,7 +216,7 @@ fn every_key_is_drawn_about_as_often_as_any_other() {
     let mut bench = Bench::new(1);
     for number in 0..1000 {
         bench.insert(&tagged(number), None);
-        bench.insert(format!("key:{number}").as_bytes(), None);
+        bench.insert(&spread(number), None);
     }
     let mut prng = Prng::from_seed(1);
     let mut counts: BTreeMap<Vec<u8>, usize> = BTreeMap::new();

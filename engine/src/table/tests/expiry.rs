@@ -29,7 +29,7 @@ fn every_expired_key_is_found_and_nothing_else() {
     for number in 0..MANY / 20 {
         let expire_ms = prng.chance(50).then(|| prng.below(1 << 20));
         bench.insert(&tagged(number), expire_ms);
-        bench.insert(format!("key:{number}").as_bytes(), expire_ms.map(|it| it / 2));
+        bench.insert(&spread(number), expire_ms.map(|it| it / 2));
     }
     // The bounds of slots are multiples of 1024: what expires in the same step makes them look.
     for now_ms in [0, 1, 293, 293, 600, 1 << 10, 1 << 30].map(|step: u64| (step << 10) + 1023) {
@@ -61,14 +61,15 @@ fn every_expired_key_is_found_and_nothing_else() {
 fn an_expiry_that_is_set_moved_or_removed_is_followed() {
     let mut bench = Bench::new(1);
     for number in 0..MANY / 100 {
-        bench.insert(format!("key:{number}").as_bytes(), Some(1_000_000));
+        bench.insert(&spread(number), Some(1_000_000));
     }
     assert!(is_idle(&bench, 999_999));
     let set = |bench: &mut Bench, expire_ms| {
-        let place = bench.place(b"key:1");
+        let key = spread(1);
+        let place = bench.place(&key);
         let set = |entry: &mut EntryBox| entry.set_expire(expire_ms);
-        bench.table.update(place, b"key:1", set).expect("it is there");
-        bench.model.insert(b"key:1".to_vec(), expire_ms);
+        bench.table.update(place, &key, set).expect("it is there");
+        bench.model.insert(key, expire_ms);
         bench.check();
     };
     set(&mut bench, Some(5000));

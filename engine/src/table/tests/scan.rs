@@ -29,11 +29,7 @@ fn iterate(bench: &mut Bench, prng: &mut Prng, count: usize, churn: u64, next: &
         for _ in 0..prng.below(churn + 1) {
             let is_growing = calls % 40 < 25;
             if prng.chance(if is_growing { 80 } else { 20 }) || extra.is_empty() {
-                let key = if prng.chance(80) {
-                    tagged(*next)
-                } else {
-                    format!("key:{next}").into_bytes()
-                };
+                let key = if prng.chance(80) { tagged(*next) } else { spread(*next) };
                 *next += 1;
                 bench.insert(&key, None);
                 extra.push(key);
@@ -68,7 +64,7 @@ fn an_iteration_sees_once_what_is_there_all_the_time() {
             if prng.chance(70) {
                 bench.insert(&tagged(number), None);
             } else {
-                bench.insert(format!("key:{number}").as_bytes(), None);
+                bench.insert(&spread(number), None);
             }
         }
         for (count, churn) in [(1, 3), (10, 40), (10, 0), (100, 400), (usize::MAX, 10), (0, 2)] {
@@ -111,7 +107,7 @@ fn an_iteration_survives_that_the_table_shrinks_below_it() {
 fn the_order_is_that_of_slot_and_hash_whatever_the_history() {
     let (mut first, mut second) = (Bench::new(5), Bench::new(5));
     let keys: Vec<_> = (0..if cfg!(miri) { 100 } else { 5000 })
-        .map(|number| if number % 2 == 0 { tagged(number) } else { vec![b'k'; number % 300] })
+        .map(|number| if number % 2 == 0 { tagged(number) } else { spread(number / 2) })
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
