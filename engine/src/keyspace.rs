@@ -14,7 +14,7 @@ use std::mem;
 use std::ops::Range;
 
 use base::limits::{DATABASES, SLOTS};
-use base::{Map, Prng};
+use base::{Map, Prng, Slot};
 use foldhash::quality::FixedState;
 
 use crate::effect::Effect;
@@ -92,12 +92,12 @@ impl Keyspace {
 
     /// Visits `count` entries or a few more from a position on, in the order of slots and hashes;
     /// returns where to go on.
-    pub fn scan(
-        &self,
+    pub fn scan<'a>(
+        &'a self,
         db: u16,
         from: Position,
         count: usize,
-        visit: &mut dyn FnMut(Entry<'_>),
+        visit: &mut dyn FnMut(Entry<'a>),
     ) -> Option<Position> {
         let strings = self.database(db).strings.iter();
         let mut all: Vec<_> = strings
@@ -117,22 +117,15 @@ impl Keyspace {
     }
 
     fn place(&self, key: &[u8]) -> Position {
-        let slot = slot_of(key).0;
-        Position { slot, hash: self.hash(0, key) >> 17 }
+        Position { slot: slot_of(key), hash: self.hash(0, key) >> 17 }
     }
 
-    /// What a client sees of a position; zero for the start only.
-    pub fn cursor(&self, position: Position) -> u64 {
-        (u64::from(position.slot) << 47) | position.hash
+    /// Turns positions into what clients see, and back.
+    pub fn cursor(&self) -> Cursor {
+        Cursor
     }
 
-    /// The position a client's cursor names; any number names one.
-    pub fn position(&self, cursor: u64) -> Position {
-        let slot = (cursor >> 47) % u64::from(SLOTS);
-        Position { slot: slot as u16, hash: cursor & ((1 << 47) - 1) }
-    }
-
-    pub fn for_each(&self, db: u16, visit: &mut dyn FnMut(Entry<'_>)) {
+    pub fn for_each<'a>(&'a self, db: u16, visit: &mut dyn FnMut(Entry<'a>)) {
         self.database(db).strings.iter().for_each(|(key, value)| visit(Entry { key, value }));
     }
 
@@ -332,17 +325,35 @@ pub enum AccessPolicy {
 }
 
 /// A place in the order of a scan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    slot: u16,
+    slot: Slot,
     hash: u64,
 }
 
 impl Position {
-    pub const START: Self = Self { slot: 0, hash: 0 };
+    pub fn of_slot(slot: Slot) -> Self {
+        Self { slot, hash: 0 }
+    }
 
-    pub fn slot(self) -> u16 {
+    pub fn slot(self) -> Slot {
         self.slot
+    }
+}
+
+/// Turns positions into the numbers clients hold, and back.
+#[derive(Clone, Debug)]
+pub struct Cursor;
+
+impl Cursor {
+    pub fn encode(&self, position: Position) -> u64 {
+        (u64::from(position.slot.0) << 47) | position.hash
+    }
+
+    pub fn decode(&self, cursor: u64) -> Option<Position> {
+        let slot = Slot((cursor >> 47) as u16);
+        let position = Position { slot, hash: cursor & ((1 << 47) - 1) };
+        (slot.0 < SLOTS).then_some(position)
     }
 }
 
@@ -382,8 +393,8 @@ impl<'a> Entry<'a> {
     }
 
     /// The logarithmic counter of accesses.
-    pub fn frequency(self, _now_ms: u64) -> u8 {
-        self.value.access.get().min(255) as u8
+    pub fn frequency(self, _now_ms: u64) -> u32 {
+        self.value.access.get().min(255) as u32
     }
 }
 
