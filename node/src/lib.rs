@@ -18,7 +18,6 @@ mod durability;
 mod error;
 mod event;
 mod gate;
-mod glob;
 mod input;
 mod node;
 mod parked;

@@ -7,7 +7,6 @@ use engine::{
 
 use super::{SessionCx, help, info};
 use crate::error::RequestError;
-use crate::glob;
 use crate::registry::Run;
 
 pub(crate) const FAMILY: &[Command<Run>] = &[CONFIG, DBSIZE, FLUSHALL, INFO];
@@ -56,7 +55,7 @@ const CONFIG_GET: Command<Run> = Command {
 };
 
 fn config_get(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
-    let matches = |name: &str| args.iter().any(|arg| glob::matches(arg, name.as_bytes(), true));
+    let matches = |name: &str| args.iter().any(|arg| engine::matches_glob(arg, name.as_bytes(), true));
     let settings = &cx.node.config.settings;
     let found: Vec<_> = settings.iter().filter(|(name, _)| matches(name)).collect();
     cx.reply.map(found.len());
