@@ -25,6 +25,8 @@ mod reply;
 mod space;
 
 mod commands;
+mod extended;
+mod glob;
 mod integer;
 
 pub use batch::{Batch, BatchReader};
@@ -37,8 +39,9 @@ pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHand
 pub use effect::{DecodeError, Effect};
 pub use error::CommandError;
 pub use expiry::{expire, expire_key, expire_size_max};
+pub use glob::matches_glob;
 pub use integer::parse_integer;
-pub use keyspace::{AccessPolicy, Entry, Inverse, Keyspace, Position, ReplayError};
+pub use keyspace::{AccessPolicy, Cursor, Entry, Inverse, Keyspace, Position, ReplayError};
 pub use notes::{Class, Classes, KeyEvent, Lookups, Notes};
 pub use reply::ReplySink;
 pub use slot::slot_of;
