@@ -77,14 +77,18 @@ impl<T> Port<T> {
         self.asleep.len()
     }
 
-    /// Hands a message to another core. It comes back if the ring to that core is full.
+    /// Hands a message to another core. It comes back if the ring to that core is full; a core that
+    /// is gone takes everything.
     ///
     /// # Errors
     ///
     /// The message, which the ring had no room for.
     pub fn send(&mut self, to: usize, message: Box<T>) -> Result<(), Box<T>> {
         let ring = self.outbound[to].as_mut().expect("a core sends to others only");
-        ring.push(message).map_err(|PushError::Full(message)| message)
+        match ring.push(message) {
+            Err(PushError::Full(message)) if !ring.is_abandoned() => Err(message),
+            Ok(()) | Err(PushError::Full(_)) => Ok(()),
+        }
     }
 
     /// Whether the core must be woken to find what was sent to it. Asked after the last `send`; to

@@ -27,6 +27,9 @@ fn a_full_ring_gives_the_message_back() {
     assert_eq!(ports[0].send(1, Box::new(3)).map_err(|message| *message), Err(3));
     assert_eq!(ports[1].poll().map(|(source, message)| (source, *message)), Some((0, 1)));
     assert!(ports[0].send(1, Box::new(3)).is_ok());
+    let gone = ports.pop();
+    drop(gone);
+    assert!(ports[0].send(1, Box::new(4)).is_ok(), "a core that is gone does not stop the others");
 }
 
 #[test]
