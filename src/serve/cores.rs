@@ -85,9 +85,9 @@ impl Cores {
                 .map_err(|cause| Failure::new(Status::Failed, cause))?;
             threads.push((work, thread));
         }
-        drop(report);
-        let mut opened = reports.into_iter().collect::<Result<Vec<Opened>, Failure>>()?;
-        assert_eq!(opened.len(), threads.len(), "each core reports");
+        // Each core reports once.
+        let reports = reports.into_iter().take(threads.len());
+        let mut opened = reports.collect::<Result<Vec<Opened>, Failure>>()?;
         opened.sort_by_key(|opened| opened.core);
         Ok(Self { threads, opened, cpus })
     }
