@@ -9,10 +9,11 @@ use super::keys::type_name;
 use super::{GENERIC, SERVER, integer_of, is_option};
 use crate::command::{Arity, Command, Flag, is_sorted};
 use crate::context::{Args, ReadCx, Run, WriteCx};
+use crate::cursor::Position;
 use crate::effect::Effect;
 use crate::error::CommandError;
 use crate::glob::matches_glob;
-use crate::keyspace::{Entry, Keyspace, Position};
+use crate::keyspace::{Entry, Keyspace};
 
 pub(super) const FAMILY: &[Command<Run>] =
     &[DBSIZE, FLUSHALL, FLUSHDB, KEYS, RANDOMKEY, SCAN, SWAPDB];
