@@ -129,11 +129,9 @@ impl Node {
         let is_write = task.command.is_write();
         let now_ms = self.clock_ms(task.scope, now);
         let size = self.effect_size_max(task, now_ms);
-        if is_write {
-            if let Some(refusal) = self.refuses_write(task, now) {
-                self.stats.writes_refused += 1;
-                return Err((refusal, Gates::new()));
-            }
+        if is_write && let Some(refusal) = self.refuses_write(task, now) {
+            self.stats.writes_refused += 1;
+            return Err((refusal, Gates::new()));
         }
         if 0 < size {
             match self.find_room(task, size) {

@@ -234,6 +234,11 @@ impl Node {
 
     /// The next thing to be done, until None.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        // The end comes after everything, what the other cores are to know included.
+        let is_end = matches!(self.outputs.front(), Some(Pending::Exit));
+        if is_end && let Some((to, parcel)) = self.outbox.poll(self.wal.durable()) {
+            return Some(Output::Parcel { to, parcel, wake: true });
+        }
         if let Some(pending) = self.outputs.pop_front() {
             return Some(match pending {
                 Pending::Listen => Output::Listen,

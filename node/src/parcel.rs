@@ -272,6 +272,7 @@ pub(crate) enum Body<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     parcels: Vec<Option<Box<Parcel>>>,
+    #[expect(clippy::vec_box, reason = "a parcel travels in its box; moving it out would copy it")]
     spare: Vec<Box<Parcel>>,
 }
 
