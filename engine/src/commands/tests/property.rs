@@ -32,8 +32,8 @@ fn word() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// `Bench::execute` asserts what must hold whatever the request is. Broken once by a COPY
-    /// that logged another time to expire, and by a bound without the values of RENAME.
+    /// `Bench::execute` asserts what must hold whatever the request is. Broken once by a
+    /// bound without the values of RENAME, and by a BITOP that did not name its target.
     #[test]
     fn any_requests_leave_the_replica_equal(
         slices in prop::sample::select(vec![1u16, 2, 4]),
