@@ -5,6 +5,8 @@ pub mod object;
 mod ledger;
 mod projection;
 mod search;
+mod watched;
 
 pub use ledger::{check_ledger, check_memory_age, check_order_of_texts};
 pub use projection::check_linearizable;
+pub use search::Tracks;

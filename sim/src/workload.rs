@@ -240,6 +240,18 @@ impl Workload {
                 self.buffer = buffer;
                 return;
             }
+            Request::Append { .. }
+            | Request::GetDelete(_)
+            | Request::MultiGet(_)
+            | Request::MultiSet { .. }
+            | Request::Rename { .. }
+            | Request::Copy { .. }
+            | Request::Begin
+            | Request::Queue(_)
+            | Request::Execute { .. }
+            | Request::Discard
+            | Request::Watch(_)
+            | Request::Unwatch => unreachable!("not drawn"),
             Request::Wrong => words.extend([&b"GET"[..], b"one", b"two"]),
         }
         let plain = |word: &&[u8]| {

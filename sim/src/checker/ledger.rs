@@ -120,7 +120,7 @@ pub fn check_memory_age(
 
 fn unique(value: Value) -> Option<u32> {
     match value {
-        EMPTY | Value::Number(_) => None,
+        EMPTY | Value::Number(_) | Value::Chain(_) => None,
         Value::Text(text) => Some(text),
     }
 }

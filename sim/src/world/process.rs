@@ -4,7 +4,9 @@ use node::{Boot, Node};
 use wal::Recovered;
 
 use super::{Happening, Stage, World};
-use crate::checker::{check_ledger, check_linearizable, check_memory_age, check_order_of_texts};
+use crate::checker::{
+    Tracks, check_ledger, check_linearizable, check_memory_age, check_order_of_texts,
+};
 use crate::disk::{BLOCK, Reader};
 use crate::history::{Answer, Request};
 use crate::keys::{SMALL, WIDE};
@@ -205,6 +207,7 @@ impl World {
             self.judged,
             &self.served.contents,
             &self.recovered.changes[self.served.changes.len()..],
+            &Tracks::default(),
             self.shut_down,
         )?;
         self.report.add("check: objects searched", searched.objects);
