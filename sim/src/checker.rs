@@ -2,9 +2,12 @@
 
 pub mod object;
 
+mod effects;
+mod graph;
 mod ledger;
 mod projection;
 mod search;
+mod serial;
 mod watched;
 
 pub use ledger::{check_ledger, check_memory_age, check_order_of_texts};
