@@ -6,6 +6,9 @@ use base::{CoreId, Prng};
 /// Owner: world.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Cores of the first start.
+    pub cores: u16,
+    pub slices: u16,
     pub segment_size: u64,
     pub frames_in_flight: usize,
     pub spare_segments: usize,
@@ -43,6 +46,8 @@ impl Plan {
         let segments = [64, 64, 128, 256, 1024];
         let segment_size = segments[prng.index(segments.len())] * KIB;
         Self {
+            cores: 1,
+            slices: 1,
             segment_size,
             frames_in_flight: 1 + prng.index(8),
             spare_segments: 2 + prng.index(2),
@@ -64,9 +69,9 @@ impl Plan {
         }
     }
 
-    pub fn wal_config(&self) -> wal::Config {
+    pub fn wal_config(&self, core: u16) -> wal::Config {
         wal::Config {
-            log: CoreId(0),
+            log: CoreId(core),
             node_uuid: *b"a simulated node",
             segment_size: self.segment_size,
             frames_in_flight: self.frames_in_flight,
@@ -76,9 +81,9 @@ impl Plan {
         }
     }
 
-    pub fn node_config(&self, incarnation: u64) -> node::Config {
+    pub fn node_config(&self, core: u16, incarnation: u64) -> node::Config {
         node::Config {
-            wal: self.wal_config(),
+            wal: self.wal_config(core),
             durability: node::Durability::Local,
             durability_floor: node::Durability::Memory,
             memory_durability_age_us: self.memory_durability_age_us,

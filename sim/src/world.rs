@@ -17,12 +17,12 @@ mod turn;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use base::{ConnectionId, Map, Now, Prng};
+use base::{Map, Now, Prng};
 
 use crate::disk::{Disk, Ticket};
 use crate::history::{Instant, Operation, Values};
 use crate::keys::Keys;
-use crate::link::Link;
+use crate::link::{Link, Peer};
 use crate::plan::{Plan, Planting};
 use crate::report::{Least, Report};
 use crate::surviving::Surviving;
@@ -97,16 +97,18 @@ struct World {
     heap: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     scheduled: u64,
 
-    disk: Disk,
+    /// The logs that are written, by core.
+    disks: Vec<Disk>,
     faults: Faults,
     process: Option<Process>,
     incarnation: u64,
     stage: Stage,
 
     clients: Vec<Client>,
-    links: BTreeMap<ConnectionId, Link>,
-    /// Generation of each place in the node's table of connections; taken places are odd.
-    places: Vec<u32>,
+    links: BTreeMap<Peer, Link>,
+    /// Of each core, the generation of each place in its table of connections; taken places are
+    /// odd.
+    places: Vec<Vec<u32>>,
     connections: u32,
     burst_left: u64,
     next_burst_us: u64,
@@ -131,8 +133,8 @@ struct World {
     entries: Map<(u64, u64), u64>,
     /// Failures this process was told of.
     failures_told: u32,
-    /// Those of them that are final, while it has not halted.
-    final_failures: u32,
+    /// The core that was told of a final one.
+    final_failure: Option<u16>,
 }
 
 /// Something that happens at a time. What belongs to a process names its incarnation.
@@ -140,16 +142,16 @@ struct World {
 enum Happening {
     Start,
     Client(usize),
-    Accept(u64, ConnectionId),
-    Deliver(u64, ConnectionId),
-    SendDone(u64, ConnectionId),
-    Closed(u64, ConnectionId),
-    Reset(u64, ConnectionId),
-    Disk(u64, Ticket),
+    Accept(u64, Peer),
+    Deliver(u64, Peer),
+    SendDone(u64, Peer),
+    Closed(u64, Peer),
+    Reset(u64, Peer),
+    Disk(u64, u16, Ticket),
     Fault,
     FaultEnd(faults::Window),
     Shutdown(u64),
-    Turn(u64),
+    Turn(u64, u16),
 }
 
 /// How far the run of a seed is.
@@ -183,7 +185,6 @@ impl World {
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
         Self {
             faults: Faults::new(&plan),
-            plan,
             planting,
             prng,
             trace,
@@ -193,13 +194,13 @@ impl World {
             instant: Instant(0),
             heap: BinaryHeap::new(),
             scheduled: 0,
-            disk: Disk::default(),
+            disks: (0..plan.cores).map(|_| Disk::default()).collect(),
             process: None,
             incarnation: 0,
             stage: Stage::Working,
             clients,
             links: BTreeMap::new(),
-            places: Vec::new(),
+            places: vec![Vec::new(); usize::from(plan.cores)],
             connections: 0,
             burst_left: 0,
             next_burst_us: 0,
@@ -215,7 +216,8 @@ impl World {
             last_digest: None,
             entries: Map::default(),
             failures_told: 0,
-            final_failures: 0,
+            final_failure: None,
+            plan,
         }
     }
 
@@ -306,9 +308,9 @@ impl World {
             .links
             .iter()
             .filter(|(_, link)| 0 < link.waiting())
-            .map(|(id, link)| {
+            .map(|(peer, link)| {
                 format!(
-                    "{id} waits for {} replies (stopped {}, sending {}, inbound {})",
+                    "{peer} waits for {} replies (stopped {}, sending {}, inbound {})",
                     link.waiting(),
                     link.stopped,
                     link.sending.is_some(),
@@ -317,14 +319,17 @@ impl World {
             })
             .collect();
         let node = self.process.as_ref().map(|process| {
-            (process.listening, process.node.is_settled(), process.node.poll_timeout())
+            let of_core = |core: &process::Core| {
+                (core.listening, core.node.is_settled(), core.node.poll_timeout())
+            };
+            process.cores.iter().map(of_core).collect::<Vec<_>>()
         });
         format!(
             "{} of {} operations answered, {} disk operations pending, \
              (listening, settled, timeout) {node:?}; {waiting:?}",
             self.report.operations,
             self.operations.len(),
-            self.disk.writes_pending(),
+            self.disks.iter().map(Disk::writes_pending).sum::<usize>(),
         )
     }
 }

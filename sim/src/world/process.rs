@@ -16,8 +16,9 @@ use crate::world::faults::Crash;
 
 /// A running node. Owner: world.
 pub(super) struct Process {
-    pub(super) node: Node,
-    pub(super) listening: bool,
+    pub(super) cores: Vec<Core>,
+    /// Operations before this one are of earlier processes.
+    first_operation: usize,
     pub(super) shutting_down: bool,
     pub(super) halted: bool,
     pub(super) turns: u64,
@@ -26,6 +27,13 @@ pub(super) struct Process {
     /// that leaves so many writes on their way.
     pub(super) crash_with_writes: usize,
     pub(super) crash: Crash,
+}
+
+/// One core of a process. Owner: process.
+pub(super) struct Core {
+    pub(super) node: Node,
+    pub(super) listening: bool,
+    pub(super) exited: bool,
     /// When the next turn without events is scheduled.
     pub(super) turn_at_us: Option<u64>,
     /// Turns in a row after which the node asked for another at once.
@@ -36,6 +44,11 @@ pub(super) struct Process {
 const CRASH_PATIENCE: u64 = 300;
 
 impl Process {
+    /// Is recovery over on every core?
+    pub(super) fn is_listening(&self) -> bool {
+        self.cores.iter().all(|core| core.listening)
+    }
+
     /// Is this the turn to crash in, with so many writes on their way?
     pub(super) fn is_crash_due(&self, writes: usize) -> bool {
         let late = self.turns.saturating_sub(self.crash_at_turn);
@@ -45,7 +58,9 @@ impl Process {
 
 impl World {
     pub(super) fn is_listening(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.listening && !process.shutting_down)
+        self.process
+            .as_ref()
+            .is_some_and(|process| process.is_listening() && !process.shutting_down)
     }
 
     /// A process starts: recovery, judgement of what it found, and a node over it.
@@ -53,12 +68,12 @@ impl World {
         assert!(self.process.is_none());
         self.incarnation += 1;
         self.failures_told = 0;
-        self.final_failures = 0;
+        self.final_failure = None;
         self.note("start", &[self.incarnation]);
         if self.plan.rots && self.stage == Stage::Working && self.prng.chance(50) {
             self.start_from_rot()?;
         }
-        let config = self.plan.node_config(self.incarnation);
+        let config = self.plan.node_config(0, self.incarnation);
         let mut boot = Boot::new(config);
         let keeps_bytes = self.prng.chance(25);
         let (recovered, surviving) = self.recover(Some(&mut boot), keeps_bytes)?;
@@ -85,19 +100,20 @@ impl World {
             false => 1 + self.prng.index(self.plan.frames_in_flight + 1),
         };
         let crash = if self.prng.chance(50) { Crash::Kill } else { Crash::PowerCut };
+        let core = Core { node, listening: false, exited: false, turn_at_us: None, idle_turns: 0 };
         self.process = Some(Process {
-            node,
-            listening: false,
+            cores: vec![core],
+            first_operation: self.operations.len(),
             shutting_down: false,
             halted: false,
             turns: 0,
             crash_at_turn,
             crash_with_writes,
             crash,
-            turn_at_us: None,
-            idle_turns: 0,
         });
-        self.schedule(0, Happening::Turn(self.incarnation));
+        for core in 0..self.plan.cores {
+            self.schedule(0, Happening::Turn(self.incarnation, core));
+        }
         Ok(())
     }
 
@@ -115,14 +131,14 @@ impl World {
                 None => Ok(()),
             }
         };
-        let config = self.plan.wal_config();
+        let config = self.plan.wal_config(0);
         #[cfg(feature = "planted")]
         let recovered = {
             let planted = self.planting.wal.map(wal::Planted::one).unwrap_or_default();
-            wal::recover_planted(&mut Reader(&self.disk), &config, planted, &mut replay)
+            wal::recover_planted(&mut Reader(&self.disks[0]), &config, planted, &mut replay)
         };
         #[cfg(not(feature = "planted"))]
-        let recovered = wal::recover(&mut Reader(&self.disk), &config, &mut replay);
+        let recovered = wal::recover(&mut Reader(&self.disks[0]), &config, &mut replay);
         let recovered = recovered.map_err(|error| format!("the log is refused: {error}"))?;
         Ok((recovered, surviving))
     }
@@ -173,7 +189,7 @@ impl World {
     /// What the tool for operators says of the log. A crash may tear a slot of the hard state or
     /// one of a segment's two headers, which is a reason to warn; nothing else is to be found.
     fn verify(&mut self) -> Result<(), String> {
-        let verified = wal::verify(&mut Reader(&self.disk))
+        let verified = wal::verify(&mut Reader(&self.disks[0]))
             .map_err(|error| format!("the log cannot be verified: {error}"))?;
         let Some(verified) = verified else { return Ok(()) };
         self.report.count("check: recovered logs verified");
@@ -188,22 +204,28 @@ impl World {
     }
 
     /// The node serves: what the process before it did is judged as a whole.
-    pub(super) fn note_listening(&mut self) -> Result<(), String> {
+    pub(super) fn note_listening(&mut self, core: u16) -> Result<(), String> {
         let process = self.process.as_mut().expect("a process said so");
-        if process.listening {
+        let own = &mut process.cores[usize::from(core)];
+        if own.listening {
             return Err("a node listens twice".to_owned());
         }
-        process.listening = true;
+        own.listening = true;
+        if !process.is_listening() {
+            return Ok(());
+        }
+        let first = process.first_operation;
         self.note("listening", &[]);
-        self.judge_history()?;
+        self.judge_history(first)?;
         self.shut_down = false;
         self.served = std::mem::take(&mut self.recovered);
         Ok(())
     }
 
-    fn judge_history(&mut self) -> Result<(), String> {
+    /// Judges the operations up to `end`.
+    fn judge_history(&mut self, end: usize) -> Result<(), String> {
         let searched = check_linearizable(
-            &self.operations,
+            &self.operations[..end],
             self.judged,
             &self.served.contents,
             &self.recovered.changes[self.served.changes.len()..],
@@ -215,7 +237,7 @@ impl World {
         if self.shut_down {
             self.report.count("check: shutdown lost nothing");
         }
-        let lost = self.operations[self.judged..].iter().any(|operation| {
+        let lost = self.operations[self.judged..end].iter().any(|operation| {
             let crate::history::Value::Text(text) = (match &operation.request {
                 Request::Set { value, .. } if operation.arrived.is_some() => *value,
                 _ => return false,
@@ -227,7 +249,7 @@ impl World {
         if lost {
             self.report.count("check: recovered tail shorter than what was executed");
         }
-        self.judged = self.operations.len();
+        self.judged = end;
         Ok(())
     }
 
@@ -238,9 +260,9 @@ impl World {
         let (whole_state, whole) = self.recover(None, false)?;
         self.trace.remark(|| format!("rot in {} at {offset}", file.name()));
         if self.prng.chance(20) {
-            self.disk.set_unreadable(Some((file, offset)));
+            self.disks[0].set_unreadable(Some((file, offset)));
             let result = self.recover(None, false);
-            self.disk.set_unreadable(None);
+            self.disks[0].set_unreadable(None);
             return match result {
                 Err(_) => {
                     self.report.count("rot: unreadable block refused");
@@ -249,9 +271,9 @@ impl World {
                 Ok(_) => Err(format!("block {offset} of {} was not read", file.name())),
             };
         }
-        let Some(rot) = self.disk.rot(file, offset, &mut self.prng) else { return Ok(()) };
+        let Some(rot) = self.disks[0].rot(file, offset, &mut self.prng) else { return Ok(()) };
         let result = self.recover(None, false);
-        self.disk.undo_rot(rot);
+        self.disks[0].undo_rot(rot);
         match result {
             Err(_) => self.report.count("rot: refused"),
             Ok((state, found)) if found.entries != whole.entries => {
@@ -280,9 +302,13 @@ impl World {
         if self.prng.chance(15) {
             let slot = self.prng.below(2) * wal::HARD_STATE_SLOT_SIZE as u64;
             let file = wal::LogFile::HardState;
-            return self.disk.list().iter().any(|(name, _)| *name == file).then_some((file, slot));
+            return self.disks[0]
+                .list()
+                .iter()
+                .any(|(name, _)| *name == file)
+                .then_some((file, slot));
         }
-        let vouched: Vec<_> = self.disk.ledger.vouched().collect();
+        let vouched: Vec<_> = self.disks[0].ledger.vouched().collect();
         if vouched.is_empty() {
             return None;
         }
@@ -291,25 +317,37 @@ impl World {
         Some((file, offset + block as u64))
     }
 
-    /// The node exits by itself: everything it answered must be on the disk.
-    pub(super) fn note_exit(&mut self) -> Result<(), String> {
-        let process = self.process.take().expect("a process exits once");
+    /// A core exits by itself: everything it answered must be on its disk.
+    pub(super) fn note_exit(&mut self, core: u16) -> Result<(), String> {
+        let process = self.process.as_mut().expect("a process exits once");
         if !process.shutting_down {
-            return Err("the node exits though nobody asked it to".to_owned());
+            return Err("a core exits though nobody asked it to".to_owned());
         }
-        self.note("exit", &[process.turns]);
-        self.report.count("crash: clean shutdown");
-        let pending = self.disk.writes_pending();
-        if process.listening && 0 < pending {
-            return Err(format!("the node exits with {pending} writes on their way"));
+        let own = &mut process.cores[usize::from(core)];
+        if std::mem::replace(&mut own.exited, true) {
+            return Err("a core exits twice".to_owned());
         }
-        if process.listening && 0 < self.final_failures {
+        let was_listening = own.listening;
+        let is_last = process.cores.iter().all(|core| core.exited);
+        let pending = self.disks[usize::from(core)].writes_pending();
+        if was_listening && 0 < pending {
+            return Err(format!("core {core} exits with {pending} writes on their way"));
+        }
+        if was_listening && self.final_failure.is_some() {
             return Err("the node exits with success after a failed write".to_owned());
         }
-        self.shut_down = process.listening;
-        self.last_digest = process.listening.then(|| process.node.digest());
+        if is_last { self.end_process() } else { Ok(()) }
+    }
+
+    /// All cores have exited.
+    fn end_process(&mut self) -> Result<(), String> {
+        let process = self.process.take().expect("a process ends once");
+        self.note("exit", &[process.turns]);
+        self.report.count("crash: clean shutdown");
+        self.shut_down = process.is_listening();
+        self.last_digest = self.shut_down.then(|| process.cores[0].node.digest());
         self.drop_links();
-        self.disk.kill(&mut self.prng, &mut self.report);
+        self.kill_disks();
         if self.prng.chance(50) {
             self.cut_power();
         }
@@ -324,7 +362,7 @@ impl World {
 
     /// After the last shutdown: contents, replies and log agree to the last key.
     fn judge_end(&mut self) -> Result<(), String> {
-        let mut boot = Boot::new(self.plan.node_config(self.incarnation));
+        let mut boot = Boot::new(self.plan.node_config(0, self.incarnation));
         let (_, surviving) = self.recover(Some(&mut boot), true)?;
         self.judge_survival(&boot, &surviving)?;
         let keyspace = surviving.keyspace(self.plan.seed).expect("the bytes were kept");
@@ -354,7 +392,7 @@ impl World {
                 }
             }
         }
-        self.judge_history()?;
+        self.judge_history(self.operations.len())?;
         self.served = std::mem::take(&mut self.recovered);
         self.stage = Stage::Done;
         Ok(())
