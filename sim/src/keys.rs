@@ -15,11 +15,13 @@ pub const SMALL: u16 = 1;
 
 const HOT: u16 = 8;
 const COUNTERS: u16 = 4;
+/// Keys that APPEND is used on: they hold tokens and nothing else.
+const CHAINS: u16 = 4;
 const COLD: u16 = 200;
 
 /// Keys of a database.
 pub fn count(database: u16) -> u16 {
-    if database == SMALL { KEYS_MAX as u16 } else { HOT + COUNTERS + COLD }
+    if database == SMALL { KEYS_MAX as u16 } else { HOT + COUNTERS + CHAINS + COLD }
 }
 
 /// Keys that INCR is mostly used on.
@@ -27,7 +29,16 @@ pub fn is_counter(database: u16, key: Key) -> bool {
     if database == SMALL { key.0 == 0 } else { (HOT..HOT + COUNTERS).contains(&key.0) }
 }
 
-/// A key, hot ones more often.
+/// Keys that hold tokens only, in the wide database.
+pub fn draw_chain(prng: &mut Prng) -> Key {
+    Key(HOT + COUNTERS + prng.below(u64::from(CHAINS)) as u16)
+}
+
+pub fn is_chain(database: u16, key: Key) -> bool {
+    database != SMALL && (HOT + COUNTERS..HOT + COUNTERS + CHAINS).contains(&key.0)
+}
+
+/// A key that holds no tokens, hot ones more often.
 pub fn draw(database: u16, prng: &mut Prng) -> Key {
     if database == SMALL {
         return Key(prng.below(KEYS_MAX as u64) as u16);
@@ -35,7 +46,7 @@ pub fn draw(database: u16, prng: &mut Prng) -> Key {
     match prng.below(100) {
         0..60 => Key(prng.below(u64::from(HOT)) as u16),
         60..75 => Key(HOT + prng.below(u64::from(COUNTERS)) as u16),
-        _ => Key(HOT + COUNTERS + prng.below(u64::from(COLD)) as u16),
+        _ => Key(HOT + COUNTERS + CHAINS + prng.below(u64::from(COLD)) as u16),
     }
 }
 

@@ -81,7 +81,7 @@ impl World {
             },
             reads_slowly: self.prng.chance(10),
         };
-        let standing = Standing { database: WIDE, level: Level::Local };
+        let standing = Standing::new();
         self.connections += 1;
         self.links.insert(peer, Link::new(client, self.connections, style, standing));
         self.clients[client].link = Some(peer);
@@ -141,7 +141,7 @@ impl World {
         let link = self.links.get_mut(&peer).expect("a client sends on its connection");
         let mut bytes = Vec::new();
         // Executed where the connection stood before this request.
-        let Standing { database, level } = link.standing;
+        let (database, level) = (link.standing.database, link.standing.level);
         let Self { workload, keys, values, .. } = self;
         let request = match request {
             Some(request) => {
