@@ -4,7 +4,9 @@
 use std::hash::BuildHasher;
 
 use base::{Map, Prng};
+use node::Topology;
 
+use crate::checker::Tracks;
 use crate::checker::object::KEYS_MAX;
 use crate::history::Key;
 
@@ -56,11 +58,13 @@ pub struct Keys {
     names: Vec<Vec<u8>>,
     /// By hash of the bytes.
     keys: Map<u64, Key>,
+    /// The slice of each key.
+    slices: Vec<u16>,
 }
 
-impl Default for Keys {
-    fn default() -> Self {
-        let mut keys = Self { names: Vec::new(), keys: Map::default() };
+impl Keys {
+    pub fn new(topology: Topology) -> Self {
+        let mut keys = Self { names: Vec::new(), keys: Map::default(), slices: Vec::new() };
         for key in 0..count(WIDE) {
             let name = match key {
                 0 => Vec::new(),
@@ -70,13 +74,24 @@ impl Default for Keys {
                 _ => format!("key:{key}").into_bytes(),
             };
             keys.keys.insert(keys.keys.hasher().hash_one(&name[..]), Key(key));
+            keys.slices.push(topology.slice_of(engine::slot_of(&name)).0);
             keys.names.push(name);
         }
         keys
     }
-}
 
-impl Keys {
+    pub fn slice_of(&self, key: Key) -> u16 {
+        self.slices[usize::from(key.0)]
+    }
+
+    /// The slices of the small database's keys, numbered from zero.
+    pub fn small_tracks(&self) -> Tracks {
+        let small = &self.slices[..KEYS_MAX];
+        std::array::from_fn(|key| {
+            small.iter().position(|slice| *slice == small[key]).expect("itself") as u8
+        })
+    }
+
     pub fn bytes(&self, key: Key) -> &[u8] {
         &self.names[usize::from(key.0)]
     }
@@ -92,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_key_is_found_by_its_bytes() {
-        let keys = Keys::default();
+        let keys = Keys::new(Topology::new(1, 16));
         for key in (0..count(WIDE)).map(Key) {
             assert_eq!(keys.find(keys.bytes(key)), Some(key));
         }

@@ -8,6 +8,8 @@ use base::{CoreId, Prng};
 pub struct Plan {
     /// Cores of the first start.
     pub cores: u16,
+    /// Later starts may have another number of cores.
+    pub cores_change: bool,
     pub slices: u16,
     pub segment_size: u64,
     pub frames_in_flight: usize,
@@ -45,9 +47,12 @@ impl Plan {
         const KIB: u64 = 1024;
         let segments = [64, 64, 128, 256, 1024];
         let segment_size = segments[prng.index(segments.len())] * KIB;
+        let slices = [1, 4, 16, 16][prng.index(4)];
+        let cores = (1 + prng.below(4) as u16).min(slices);
         Self {
-            cores: 1,
-            slices: 1,
+            cores,
+            cores_change: prng.chance(30),
+            slices,
             segment_size,
             frames_in_flight: 1 + prng.index(8),
             spare_segments: 2 + prng.index(2),
@@ -96,6 +101,7 @@ impl Plan {
             settings: Vec::new(),
             facts: node::Facts::default(),
             seed: self.seed ^ incarnation.wrapping_mul(0x2545_f491_4f6c_dd1d),
+            hash_seed: self.seed,
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::history::{
 use crate::keys::{self, Keys, SMALL, WIDE};
 use crate::resp::{Reply, write_command, write_inline};
 
-/// Whether the node has transactions and commands over several keys.
-const HAS_TRANSACTIONS: bool = false;
+/// Does the engine declare this command?
+fn is_declared(name: &str) -> bool {
+    engine::FAMILIES.iter().any(|family| family.iter().any(|command| command.name == name))
+}
 
 /// Where a connection stands: every command is meant for this database, at this level.
 #[derive(Clone, Debug)]
@@ -73,6 +75,7 @@ pub struct Workload {
     /// Of 100 commands, how many are over several keys or the first of a transaction.
     many_share: u64,
     large_left: u32,
+    appends: bool,
     /// The bytes of texts that were not sent yet.
     texts_unsent: Map<Value, Vec<u8>>,
     last_size: usize,
@@ -82,7 +85,7 @@ impl Workload {
     pub fn new(mut prng: Prng, segment_size: u64) -> Self {
         let write_share = [20, 50, 80][prng.index(3)];
         let memory_share = [0, 25, 25, 60][prng.index(4)];
-        let many_share = if HAS_TRANSACTIONS { [5, 15, 40][prng.index(3)] } else { 0 };
+        let many_share = [5, 15, 40][prng.index(3)];
         Self {
             prng,
             texts: 0,
@@ -92,6 +95,7 @@ impl Workload {
             memory_share,
             many_share,
             large_left: 3,
+            appends: is_declared("append"),
             texts_unsent: Map::default(),
             last_size: 0,
         }
@@ -177,7 +181,7 @@ impl Workload {
     }
 
     fn write(&mut self, database: u16, values: &mut Values) -> Request {
-        if HAS_TRANSACTIONS && database == WIDE && self.prng.chance(8) {
+        if self.appends && database == WIDE && self.prng.chance(8) {
             return self.write_chain();
         }
         let key = keys::draw(database, &mut self.prng);
@@ -186,7 +190,7 @@ impl Workload {
             0..15 => Request::Delete(self.several(database, key)),
             15..60 if counts => Request::Increment(key),
             15..18 => Request::Increment(key),
-            18..22 if HAS_TRANSACTIONS => Request::GetDelete(key),
+            18..22 if is_declared("getdel") => Request::GetDelete(key),
             _ => {
                 let value = self.value(database, key, values);
                 let condition = match self.prng.below(10) {
@@ -222,7 +226,7 @@ impl Workload {
     fn over_many(&mut self, database: u16, values: &mut Values) -> Request {
         let source = keys::draw(database, &mut self.prng);
         let target = keys::draw(database, &mut self.prng);
-        match self.prng.below(10) {
+        let request = match self.prng.below(10) {
             0..4 => {
                 let mut pairs = Vec::new();
                 let if_absent = self.prng.chance(30);
@@ -246,6 +250,22 @@ impl Workload {
                 keys.push(target);
                 Request::MultiGet(keys)
             }
+        };
+        let name = match &request {
+            Request::MultiSet { if_absent: true, .. } => "msetnx",
+            Request::MultiSet { .. } => "mset",
+            Request::Rename { if_absent: true, .. } => "renamenx",
+            Request::Rename { .. } => "rename",
+            Request::Copy { .. } => "copy",
+            Request::MultiGet(_) => "mget",
+            _ => "del",
+        };
+        if is_declared(name) {
+            return request;
+        }
+        match self.prng.chance(50) {
+            true => Request::Delete(vec![source, target]),
+            false => Request::Exists(vec![source, target]),
         }
     }
 

@@ -12,12 +12,15 @@
 mod clients;
 mod faults;
 mod process;
+mod rot;
+mod survival;
 mod turn;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use base::{Map, Now, Prng};
+use node::Topology;
 
 use crate::disk::{Disk, Ticket};
 use crate::history::{Instant, Operation, Values};
@@ -99,6 +102,10 @@ struct World {
 
     /// The logs that are written, by core.
     disks: Vec<Disk>,
+    /// Those of starts with another number of cores, oldest first.
+    older_disks: Vec<Vec<Disk>>,
+    /// Of this start.
+    cores: u16,
     faults: Faults,
     process: Option<Process>,
     incarnation: u64,
@@ -127,10 +134,10 @@ struct World {
     shut_down: bool,
     /// As the last INFO said: bytes.
     dataset_size: Option<u64>,
-    /// Of the keyspace at the last exit.
-    last_digest: Option<u128>,
-    /// Hash of the entry at each (term, index) ever recovered.
-    entries: Map<(u64, u64), u64>,
+    /// Of each slice at the last exit.
+    last_digests: Option<Vec<Option<u128>>>,
+    /// Hash of the entry at each (slice, term, index) ever recovered.
+    entries: Map<(u16, u64, u64), u64>,
     /// Failures this process was told of.
     failures_told: u32,
     /// The core that was told of a final one.
@@ -152,6 +159,8 @@ enum Happening {
     FaultEnd(faults::Window),
     Shutdown(u64),
     Turn(u64, u16),
+    /// A core learns of what another sent it, so many parcels.
+    Wake(u64, u16, u16, u64),
 }
 
 /// How far the run of a seed is.
@@ -182,6 +191,7 @@ impl World {
         let workload = Workload::new(prng.fork(), plan.segment_size);
         let trace = Trace::new(verbose);
         trace.remark(|| format!("{plan:?}"));
+        let topology = Topology::new(plan.cores, plan.slices);
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
         Self {
             faults: Faults::new(&plan),
@@ -200,20 +210,22 @@ impl World {
             stage: Stage::Working,
             clients,
             links: BTreeMap::new(),
+            older_disks: Vec::new(),
+            cores: plan.cores,
             places: vec![Vec::new(); usize::from(plan.cores)],
             connections: 0,
             burst_left: 0,
             next_burst_us: 0,
             workload,
-            keys: Keys::default(),
+            keys: Keys::new(topology),
             values: Values::default(),
             operations: Vec::new(),
             judged: 0,
-            served: Surviving::default(),
-            recovered: Surviving::default(),
+            served: Surviving::new(topology, false),
+            recovered: Surviving::new(topology, false),
             shut_down: false,
             dataset_size: None,
-            last_digest: None,
+            last_digests: None,
             entries: Map::default(),
             failures_told: 0,
             final_failure: None,

@@ -3,7 +3,9 @@
 //! Values are unique, so a value in the log is the SET that made it. These checks find less than
 //! the search for an order, but say plainly what is wrong, and hold across keys.
 
-use crate::history::{Answer, EMPTY, Instant, Level, Operation, Request, Value};
+use std::collections::BTreeMap;
+
+use crate::history::{Answer, EMPTY, Instant, Key, Level, Operation, Request, Value};
 use crate::surviving::Surviving;
 
 /// Checks operations of the processes that ended before `surviving` was read. `clean` if the last
@@ -46,37 +48,41 @@ pub fn check_ledger(
     Ok(())
 }
 
-/// Checks that texts are in the log in the order of real time: what was answered before another
+/// Checks that texts are in the log of their slice in the order of real time: what was answered before another
 /// arrived is before it in the log, and is not missing while the other is there. So what a crash
 /// takes, at any level, is the end of the order.
 pub fn check_order_of_texts(
     operations: &[Operation],
     first: usize,
     surviving: &Surviving,
+    slice_of: &dyn Fn(Key) -> u16,
 ) -> Result<(), String> {
-    let mut ended: Vec<(Instant, u32, usize)> = Vec::new();
-    let mut begun: Vec<(Instant, u32, usize)> = Vec::new();
+    let mut ended: Vec<(Instant, u16, u32, usize)> = Vec::new();
+    let mut begun: Vec<(Instant, u16, u32, usize)> = Vec::new();
     for (number, operation) in operations.iter().enumerate().skip(first) {
-        let Request::Set { value, .. } = &operation.request else { continue };
+        let Request::Set { key, value, .. } = &operation.request else { continue };
         let Some(text) = unique(*value) else { continue };
-        let place = surviving.texts.get(&text).copied();
+        let slice = slice_of(*key);
+        let place = surviving.texts.get(&text).map(|(_, place)| *place);
         if operation.says_set().is_some()
             && let Some((at, _)) = operation.answered
         {
-            ended.push((at, place.unwrap_or(u32::MAX), number));
+            ended.push((at, slice, place.unwrap_or(u32::MAX), number));
         }
         if let (Some(arrived), Some(place)) = (operation.arrived, place) {
-            begun.push((arrived, place, number));
+            begun.push((arrived, slice, place, number));
         }
     }
     ended.sort_unstable();
     begun.sort_unstable();
     let mut ended = ended.into_iter().peekable();
-    let mut furthest = (0, 0);
-    for (arrived, place, number) in begun {
-        while let Some((_, place, number)) = ended.next_if(|(at, ..)| *at < arrived) {
-            furthest = furthest.max((place, number));
+    let mut furthest_of: BTreeMap<u16, (u32, usize)> = BTreeMap::new();
+    for (arrived, slice, place, number) in begun {
+        while let Some((_, slice, place, number)) = ended.next_if(|(at, ..)| *at < arrived) {
+            let furthest = furthest_of.entry(slice).or_default();
+            *furthest = (*furthest).max((place, number));
         }
+        let furthest = furthest_of.get(&slice).copied().unwrap_or_default();
         if place < furthest.0 {
             let (earlier, later) = (&operations[furthest.1], &operations[number]);
             let what = if furthest.0 == u32::MAX { "is missing from" } else { "is later in" };
@@ -128,7 +134,7 @@ fn unique(value: Value) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Condition, Key};
+    use crate::history::Condition;
 
     fn set(text: u32, level: Level, arrived: u64, answer: Option<(u64, Answer)>) -> Operation {
         Operation {
@@ -149,8 +155,8 @@ mod tests {
     }
 
     fn log(texts: &[u32]) -> Surviving {
-        let mut surviving = Surviving::default();
-        surviving.texts = texts.iter().zip(1..).map(|(text, place)| (*text, place)).collect();
+        let mut surviving = Surviving::new(node::Topology::new(1, 1), false);
+        surviving.texts = texts.iter().zip(1..).map(|(text, place)| (*text, (0, place))).collect();
         surviving
     }
 
@@ -202,7 +208,7 @@ mod tests {
             set(3, level, 4, Some((5, Answer::Ok))),
             set(4, level, 7, None),
         ];
-        let check = |texts: &[u32]| check_order_of_texts(&run, 0, &log(texts)).is_ok();
+        let check = |texts: &[u32]| check_order_of_texts(&run, 0, &log(texts), &|_| 0).is_ok();
         for fine in [&[1, 2, 3, 4][..], &[1, 3, 2, 4], &[1, 3], &[1, 2], &[]] {
             assert!(check(fine), "{fine:?}");
         }

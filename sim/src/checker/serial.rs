@@ -26,7 +26,9 @@ use base::Map;
 
 use super::effects::{Item, Made, Seen, Transaction};
 use super::graph::{Graph, Why};
-use crate::history::{EMPTY, Level, Value};
+use super::watched::Watched;
+use crate::history::{EMPTY, Key, Level, Operation, Request, Value};
+use crate::surviving::{Contents, Put};
 
 /// The versions of items, in order. The first is what was there before all transactions.
 pub type Versions = BTreeMap<Item, Vec<Option<Value>>>;
@@ -70,6 +72,39 @@ pub fn judge(
     judge.narrow()?;
     let ambiguous = judge.reads.iter().filter(|read| read.first < read.last).count();
     Ok(Judged { transactions: judge.alive_count, ambiguous_reads: ambiguous as u64 })
+}
+
+/// Judges the operations of one process on one database, by what the logs hold of it.
+pub fn check_serializable(
+    operations: &[Operation],
+    first: usize,
+    database: u16,
+    start: &Contents,
+    log: &[Put],
+    slice_of: &dyn Fn(Key) -> u16,
+    clean: bool,
+) -> Result<Judged, String> {
+    let watched = Watched::find(operations, first);
+    let mut transactions = Vec::new();
+    for (number, operation) in operations.iter().enumerate().skip(first) {
+        if operation.database == database {
+            let transaction = Transaction::of(operation, number, watched.seen(number))
+                .map_err(|what| format!("operation #{number}: {what}: {operation:?}"))?;
+            transactions.extend(transaction);
+        }
+    }
+    let mut versions = Versions::new();
+    for ((db, key), value) in start {
+        versions.entry((*db, *key)).or_insert_with(|| vec![Some(*value)]);
+    }
+    for (db, key, value) in log {
+        versions.entry((*db, *key)).or_insert_with(|| vec![None]).push(*value);
+    }
+    let has_flushes = operations[first..]
+        .iter()
+        .any(|operation| operation.request == Request::FlushAll && operation.may_count());
+    let known = if clean { Known::Everything } else { Known::AfterCrash };
+    judge(&transactions, &versions, &|(_, key)| slice_of(key), known, has_flushes)
 }
 
 /// A read, and the versions it may have seen: positions, inclusive.

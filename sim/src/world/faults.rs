@@ -156,7 +156,7 @@ impl World {
     pub(super) fn cut_power(&mut self) {
         self.report.count("crash: power cut");
         self.note("power cut", &[]);
-        for disk in &mut self.disks {
+        for disk in self.older_disks.iter_mut().flatten().chain(&mut self.disks) {
             disk.cut_power(&mut self.prng, &mut self.report);
         }
     }

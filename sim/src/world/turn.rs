@@ -4,6 +4,8 @@
 use std::cmp::Reverse;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use base::CoreId;
+
 use super::faults::Crash;
 use super::{Happening, World};
 use crate::disk::{Disk, Fate, Ticket};
@@ -21,6 +23,8 @@ enum Arrival {
     Sent(Peer),
     Closed(Peer),
     Disk(u16, Ticket),
+    /// To a core, from another.
+    Parcel(u16, u16),
     Shutdown(u16),
 }
 
@@ -28,6 +32,7 @@ enum Arrival {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
     Peer(Peer),
+    Core(u16),
 }
 
 impl Arrival {
@@ -36,6 +41,7 @@ impl Arrival {
             Self::Accepted(peer) | Self::Received(peer) | Self::Sent(peer) | Self::Closed(peer) => {
                 Some(Lane::Peer(peer))
             }
+            Self::Parcel(_, from) => Some(Lane::Core(from)),
             Self::Disk(..) | Self::Shutdown(_) => None,
         }
     }
@@ -45,7 +51,7 @@ impl Arrival {
             Self::Accepted(peer) | Self::Received(peer) | Self::Sent(peer) | Self::Closed(peer) => {
                 peer.core
             }
-            Self::Disk(core, _) | Self::Shutdown(core) => core,
+            Self::Disk(core, _) | Self::Parcel(core, _) | Self::Shutdown(core) => core,
         }
     }
 }
@@ -76,6 +82,7 @@ enum Wish {
     Prepare { token: u64, file: wal::LogFile, size: u64 },
     Remove { token: u64, file: wal::LogFile },
     Release(wal::LogFile),
+    Parcel(u16, Box<node::Parcel>, bool),
     Halt(String),
     Exit,
 }
@@ -155,9 +162,16 @@ impl World {
                 arrivals.push(Arrival::Disk(core, ticket));
             }
             Happening::Shutdown(incarnation) if current(incarnation) => {
-                arrivals.push(Arrival::Shutdown(0));
+                let core = self.prng.below(u64::from(self.cores)) as u16;
+                arrivals.push(Arrival::Shutdown(core));
             }
             Happening::Turn(incarnation, core) if current(incarnation) => turns.push(core),
+            Happening::Wake(incarnation, core, from, count) if current(incarnation) => {
+                let process = self.process.as_mut().expect("it is running");
+                let inbox = &mut process.cores[usize::from(core)].inbox[usize::from(from)];
+                inbox.due = inbox.due.max(count);
+                turns.push(core);
+            }
             // Of a process that is gone.
             Happening::Accept(..)
             | Happening::Deliver(..)
@@ -166,12 +180,18 @@ impl World {
             | Happening::Reset(..)
             | Happening::Disk(..)
             | Happening::Shutdown(..)
-            | Happening::Turn(..) => {}
+            | Happening::Turn(..)
+            | Happening::Wake(..) => {}
         }
         Ok(())
     }
 
     fn turn(&mut self, core: u16, mut arrivals: Vec<Arrival>) -> Result<(), String> {
+        let process = self.process.as_ref().expect("only a running process has turns");
+        if process.cores[usize::from(core)].exited {
+            return Ok(());
+        }
+        self.collect_parcels(core, &mut arrivals);
         self.shuffle(&mut arrivals);
         self.report.turns += 1;
         let now = self.now();
@@ -227,6 +247,19 @@ impl World {
             return Err("a write of the log failed and the node goes on".to_owned());
         }
         self.schedule_turn(core)
+    }
+
+    /// What others sent and this core sees in this turn: all it was woken for, and more or less
+    /// of the rest.
+    fn collect_parcels(&mut self, core: u16, arrivals: &mut Vec<Arrival>) {
+        let process = self.process.as_ref().expect("it is running");
+        for (from, inbox) in (0..).zip(&process.cores[usize::from(core)].inbox) {
+            let here = inbox.parcels.len() as u64;
+            let due = inbox.due.saturating_sub(inbox.sent - here);
+            let all = self.prng.chance(70);
+            let seen = if all { here } else { due + self.prng.below(here - due + 1) };
+            arrivals.extend((0..seen).map(|_| Arrival::Parcel(core, from)));
+        }
     }
 
     /// Any order that keeps each connection's.
@@ -294,6 +327,13 @@ impl World {
                 self.tell(peer.core, node::Event::Closed { id: peer.id }, now);
             }
             Arrival::Disk(core, ticket) => self.disk_done(core, ticket, now),
+            Arrival::Parcel(core, from) => {
+                self.note("parcel", &[u64::from(core), u64::from(from)]);
+                let process = self.process.as_mut().expect("it is running");
+                let inbox = &mut process.cores[usize::from(core)].inbox[usize::from(from)];
+                let parcel = inbox.parcels.pop_front().expect("it was counted");
+                self.tell(core, node::Event::Parcel { from: CoreId(from), parcel }, now);
+            }
             Arrival::Shutdown(core) => {
                 self.note("shutdown", &[]);
                 let process = self.process.as_mut().expect("it is running");
@@ -367,6 +407,7 @@ impl World {
                 }
                 self.deliver_later(peer, 0);
             }
+            Wish::Parcel(to, parcel, wake) => self.pass_on(core, to, parcel, wake),
             Wish::Halt(why) => {
                 self.trace.remark(|| format!("halt: {why}"));
                 self.note("halt", &[]);
@@ -408,6 +449,25 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Parcels of one core for another keep their order. Who is not woken sees them when it has
+    /// something else to do.
+    fn pass_on(&mut self, from: u16, to: u16, parcel: Box<node::Parcel>, wake: bool) {
+        self.note("pass on", &[u64::from(from), u64::from(to), u64::from(wake)]);
+        let process = self.process.as_mut().expect("it is running");
+        let inbox = &mut process.cores[usize::from(to)].inbox[usize::from(from)];
+        inbox.parcels.push_back(parcel);
+        inbox.sent += 1;
+        let count = inbox.sent;
+        if wake {
+            let after = match self.prng.below(100) {
+                0..80 => self.prng.below(30),
+                80..98 => self.prng.below(1_000),
+                _ => self.prng.below(50_000),
+            };
+            self.schedule(after, Happening::Wake(self.incarnation, to, from, count));
+        }
     }
 
     fn disk_later(&mut self, core: u16, ticket: Ticket, usual_us: u64) {
@@ -478,6 +538,7 @@ fn wish(core: u16, output: node::Output<'_>) -> Wish {
         node::Output::Close { id } => Wish::Close(Peer { core, id }),
         node::Output::StopReceive { id } => Wish::StopReceive(Peer { core, id }),
         node::Output::StartReceive { id } => Wish::StartReceive(Peer { core, id }),
+        node::Output::Parcel { to, parcel, wake } => Wish::Parcel(to.0, parcel, wake),
         node::Output::Exit => Wish::Exit,
         node::Output::Log(wal::Output::Write(write)) => {
             let (token, file, offset) = (write.token, write.file, write.offset);
