@@ -13,7 +13,7 @@ use crate::keys::{self, Keys, SMALL, WIDE};
 use crate::resp::{Reply, write_command, write_inline};
 
 /// Does the engine declare this command?
-fn is_declared(name: &str) -> bool {
+pub fn is_declared(name: &str) -> bool {
     engine::FAMILIES.iter().any(|family| family.iter().any(|command| command.name == name))
 }
 
@@ -147,8 +147,8 @@ impl Workload {
     fn draw(&mut self, standing: &mut Standing, values: &mut Values) -> Request {
         let database = standing.database;
         match self.prng.below(1000) {
-            0..3 => Request::FlushAll,
-            3..30 => Request::Size,
+            0..3 if is_declared("flushall") => Request::FlushAll,
+            3..30 if is_declared("dbsize") => Request::Size,
             30..45 => Request::Select(if self.prng.chance(60) { WIDE } else { SMALL }),
             45..60 => Request::Ping,
             60..70 => Request::Info,

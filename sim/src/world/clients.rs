@@ -6,7 +6,7 @@ use super::{Happening, Stage, World};
 use crate::history::{Answer, Key, Level, Operation, Request};
 use crate::keys::{self, SMALL, WIDE};
 use crate::link::{Link, Peer, Pieces, Style};
-use crate::workload::{Standing, interpret};
+use crate::workload::{Standing, interpret, is_declared};
 
 /// Owner: world.
 #[derive(Debug, Default)]
@@ -285,7 +285,9 @@ impl World {
             for key in (0..keys::count(database)).map(Key) {
                 self.send(peer, Some(Request::Get(key)), true);
             }
-            self.send(peer, Some(Request::Size), true);
+            if is_declared("dbsize") {
+                self.send(peer, Some(Request::Size), true);
+            }
         }
         self.send(peer, Some(Request::Info), true);
     }
