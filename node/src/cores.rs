@@ -253,6 +253,12 @@ impl Node {
     fn grant_loans(&mut self, now: Now) {
         while let Some(request) = self.loans.first_request() {
             let LoanRequest { borrower, slices, room } = request.clone();
+            // Its clients' requests that came before it execute first: a pipeline keeps its order
+            // in each slice.
+            if self.stalled.iter().any(|stalled| stalled.request.address.core == borrower) {
+                base::mark!("node: a loan waits for requests that wait for room");
+                return;
+            }
             let free = self.wal.room();
             let refusal = if free < room { self.wal.refuses_room(room) } else { None };
             let refusal = refusal.map(ToString::to_string);

@@ -112,8 +112,10 @@ impl Loans {
         self.permit.map_or(0, |permit| permit.room)
     }
 
-    pub(crate) fn add_job(&mut self, job: Job) {
+    /// `may_join`: nothing of its client waits at a lender, where it would come behind the job.
+    pub(crate) fn add_job(&mut self, job: Job, may_join: bool) {
         if let Some(session) = &mut self.session
+            && may_join
             && self.jobs.is_empty()
             && job.slices.is_subset(&session.slices)
             && job.room <= session.room
