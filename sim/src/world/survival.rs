@@ -41,7 +41,7 @@ impl World {
         let slice_of = |key| self.keys.slice_of(key);
         check_order_of_texts(&self.operations, self.judged, surviving, &slice_of)?;
         let age_us = self.plan.memory_durability_age_us;
-        check_memory_age(&self.operations, self.judged, surviving, age_us)?;
+        check_memory_age(&self.operations, self.judged, surviving, age_us, &slice_of)?;
         self.judge_keyspaces(cores, surviving)
     }
 
