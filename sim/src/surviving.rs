@@ -41,8 +41,11 @@ pub struct Surviving {
     pub fragments: u64,
     /// Keep the bytes of keys and values, to make keyspaces of.
     keeps_bytes: bool,
-    bytes: BTreeMap<(u16, Vec<u8>), Vec<u8>>,
+    bytes: Bytes,
 }
+
+/// What keys hold, and whether it was written into.
+type Bytes = BTreeMap<(u16, Vec<u8>), (Vec<u8>, bool)>;
 
 /// The entries of one slice.
 #[derive(Clone, Debug, Default)]
@@ -202,11 +205,17 @@ impl Surviving {
         let slots = |slice| self.topology.slots(SliceId(slice));
         let mut keyspaces: Vec<Keyspace> =
             (0..self.topology.slices()).map(|slice| Keyspace::new(seed, slots(slice))).collect();
-        for ((db, key), value) in &self.bytes {
+        for ((db, key), (value, is_raw)) in &self.bytes {
             let slice = self.topology.slice_of(engine::slot_of(key));
-            keyspaces[usize::from(slice.0)]
+            let keyspace = &mut keyspaces[usize::from(slice.0)];
+            keyspace
                 .replay(&Effect::PutString { db: *db, key, value, expire_ms: None })
                 .expect("a key can always be put");
+            if *is_raw {
+                keyspace
+                    .replay(&Effect::Append { db: *db, key, suffix: b"" })
+                    .expect("it was just put");
+            }
         }
         Some(keyspaces)
     }
@@ -313,7 +322,7 @@ fn apply(effect: Kept, contents: &mut Contents, changes: &mut Vec<Put>) -> Resul
 /// `is_own`: whether a key is of the slice that the body is of.
 fn apply_bytes(
     body: &[u8],
-    bytes: &mut BTreeMap<(u16, Vec<u8>), Vec<u8>>,
+    bytes: &mut Bytes,
     is_own: &dyn Fn(&[u8]) -> bool,
 ) -> Result<(), String> {
     if body.is_empty() {
@@ -322,10 +331,12 @@ fn apply_bytes(
     for effect in BatchReader::new(body).map_err(|error| error.to_string())? {
         match effect.map_err(|error| error.to_string())? {
             Effect::PutString { db, key, value, .. } => {
-                bytes.insert((db, key.to_vec()), value.to_vec());
+                bytes.insert((db, key.to_vec()), (value.to_vec(), false));
             }
             Effect::Append { db, key, suffix } => {
-                bytes.entry((db, key.to_vec())).or_default().extend_from_slice(suffix);
+                let held = bytes.entry((db, key.to_vec())).or_default();
+                held.0.extend_from_slice(suffix);
+                held.1 = true;
             }
             Effect::Delete { db, key } => {
                 bytes.remove(&(db, key.to_vec()));

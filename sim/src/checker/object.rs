@@ -106,38 +106,6 @@ impl Step {
             _ => None,
         }
     }
-
-    /// Does the answer alone prove that there was an effect?
-    pub fn says_effect(&self) -> bool {
-        says_effect(&self.act, &self.told)
-    }
-}
-
-fn says_effect(act: &Act, told: &Told) -> bool {
-    let answer = match told {
-        Told::Answer(answer) => answer,
-        Told::Each(each) => {
-            let Act::Many(acts) = act else { return false };
-            return acts.iter().zip(each).any(|(act, told)| says_effect(act, told));
-        }
-        Told::Nothing | Told::Executed => return false,
-    };
-    match (act, answer) {
-        (Act::Set { condition: Condition::Always, .. } | Act::Append { .. }, _) => true,
-        (Act::Set { get: false, .. } | Act::MultiSet { if_absent: false, .. }, _) => {
-            *answer == Answer::Ok
-        }
-        (
-            Act::Delete(_)
-            | Act::MultiSet { .. }
-            | Act::Copy { .. }
-            | Act::Rename { if_absent: true, .. },
-            Answer::Integer(count),
-        ) => 0 < *count,
-        (Act::Increment(_), Answer::Integer(_)) | (Act::GetDelete(_), Answer::Value(_)) => true,
-        (Act::Rename { source, target, .. }, Answer::Ok) => source != target,
-        _ => false,
-    }
 }
 
 /// One change of one key: what it holds from then on.
@@ -164,6 +132,14 @@ impl Done {
 
     fn look_at(&mut self, key: u8) {
         self.looked_at |= bit(key);
+    }
+
+    /// What moves somewhere takes away what was there first.
+    fn replace(&mut self, state: &mut State, key: u8, value: Value) {
+        if state[usize::from(key)].is_some() {
+            self.change(state, key, None);
+        }
+        self.change(state, key, Some(value));
     }
 
     fn change(&mut self, state: &mut State, key: u8, value: Option<Value>) {
@@ -285,8 +261,8 @@ impl Act {
                 }
                 if source != target {
                     done.look_at(*target);
+                    done.replace(state, *target, value);
                     done.change(state, *source, None);
-                    done.change(state, *target, Some(value));
                 }
                 if *if_absent { Answer::Integer(1) } else { Answer::Ok }
             }
@@ -295,7 +271,7 @@ impl Act {
                 done.look_at(*target);
                 match held(state, *source) {
                     Some(value) if *replace || held(state, *target).is_none() => {
-                        done.change(state, *target, Some(value));
+                        done.replace(state, *target, value);
                         Answer::Integer(1)
                     }
                     _ => Answer::Integer(0),

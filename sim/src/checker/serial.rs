@@ -21,6 +21,7 @@
 //! promises that are not there, and transactions that are there though what they read is not.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use base::Map;
 
@@ -349,7 +350,8 @@ impl<'a> Judge<'a> {
         for (node, why) in cycle {
             match self.transactions.get(node) {
                 Some(transaction) => {
-                    text.push_str(&format!("\n    {transaction:?}\n        {why:?} by/than"));
+                    let number = transaction.operation;
+                    let _ = write!(text, "\n    #{number} {transaction:?}\n        {why:?}");
                 }
                 // An instant.
                 None => text.push_str(" ..."),
