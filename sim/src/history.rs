@@ -58,10 +58,6 @@ impl Chain {
         (self.0 >> LAST_BITS & ((1 << COUNT_BITS) - 1)) as u32
     }
 
-    pub fn size(self) -> usize {
-        self.count() as usize * TOKEN_SIZE
-    }
-
     /// Reads a chain, if these bytes are one.
     fn parse(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() || !bytes.len().is_multiple_of(TOKEN_SIZE) {
@@ -319,7 +315,7 @@ mod tests {
             .fold(None, |chain, token| Some(Chain::append(chain, token)));
         let bytes = [token_bytes(7), token_bytes(9_999_999), token_bytes(3)].concat();
         assert_eq!(Values::default().known(&bytes), made.map(Value::Chain));
-        assert_eq!(made.map(Chain::size), Some(bytes.len()));
+        assert_eq!(made.map(Chain::count), Some(3));
         let other = [token_bytes(9_999_999), token_bytes(7), token_bytes(3)].concat();
         assert_ne!(Values::default().known(&other), made.map(Value::Chain));
         assert_eq!(Values::default().known(&bytes[..12]), None);

@@ -36,10 +36,6 @@ pub fn draw_chain(prng: &mut Prng) -> Key {
     Key(HOT + COUNTERS + prng.below(u64::from(CHAINS)) as u16)
 }
 
-pub fn is_chain(database: u16, key: Key) -> bool {
-    database != SMALL && (HOT + COUNTERS..HOT + COUNTERS + CHAINS).contains(&key.0)
-}
-
 /// A key that holds no tokens, hot ones more often.
 pub fn draw(database: u16, prng: &mut Prng) -> Key {
     if database == SMALL {

@@ -4,6 +4,7 @@
 //! [`Surviving::finish`] decides which entries count and makes contents and changes of them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use base::SliceId;
@@ -254,6 +255,22 @@ impl Surviving {
     pub fn has_entries_of(&self, other: &Self) -> bool {
         let lengths = self.slices.iter().zip(&other.slices);
         lengths.into_iter().all(|(a, b)| a.entries.len() == b.entries.len() && a.is_prefix_of(b))
+    }
+
+    /// For who looks into what recovery decided.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for (slice, log) in self.slices.iter().enumerate() {
+            let _ = write!(text, "slice {slice}: voids {:?} resolved {}:", log.voids, log.resolved);
+            for entry in log.entries.iter().rev().take(12).rev() {
+                let _ = write!(text, " {}@{}", entry.index, entry.term);
+                for place in &entry.fragment {
+                    let _ = write!(text, "<{} {}@{}>", place.slice, place.index, place.term);
+                }
+            }
+            text.push('\n');
+        }
+        text
     }
 
     /// What was changed since `before`: each slice's in order.

@@ -86,6 +86,7 @@ impl Transaction {
         match (&operation.request, answer) {
             (Request::Execute { requests, .. }, answer) => {
                 is_barrier = true;
+                reader.is_in_exec = true;
                 let answers = match answer {
                     Some(Answer::Many(answers)) => answers.as_slice(),
                     _ => &[],
@@ -116,6 +117,7 @@ impl Transaction {
 #[derive(Debug, Default)]
 struct Reader {
     database: u16,
+    is_in_exec: bool,
     reads: Vec<(Item, Seen)>,
     writes: Vec<Write>,
     local: Vec<(Key, Local)>,
@@ -230,8 +232,7 @@ impl Reader {
                     }
                 }
                 // What is alone in its transaction is all there or not at all.
-                let is_alone = self.local.is_empty() && self.writes.is_empty();
-                let is_certain = !*if_absent || answer.is_some() || is_alone;
+                let is_certain = !*if_absent || answer.is_some() || !self.is_in_exec;
                 for (key, value) in pairs {
                     self.write(*key, Made::Exactly(Some(*value)), is_certain);
                 }

@@ -115,6 +115,7 @@ impl World {
         self.trace.remark(|| {
             format!("{} cores, recovered {} entries: {logs:?}", logs.len(), surviving.entry_count())
         });
+        self.trace.remark(|| surviving.describe());
         let frames = logs.iter().map(|log| log.frames).sum();
         self.note("recovered", &[surviving.entry_count() as u64, frames]);
         let cores = self.make_cores(logs, settle_replays(replays, &hard_states)?);
