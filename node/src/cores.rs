@@ -341,6 +341,11 @@ impl Node {
         let ReturnAddress { connection, ticket, .. } = job.address;
         // A client that is gone asks for nothing.
         let mut session = self.sessions.take(connection)?;
+        // As it was asked; what the client asks for behind it may have changed the level by now.
+        let durability = match &job.work {
+            Work::Command { caller, .. } => caller.durability,
+            Work::Exec { .. } | Work::Watch { .. } => session.client.durability,
+        };
         let mut out = std::mem::take(&mut self.scratch);
         let executed = match &mut job.work {
             Work::Command { caller, command, words } => {
@@ -373,7 +378,7 @@ impl Node {
         };
         let needed = match executed {
             Executed::Done(gates) => {
-                let gates = session.client.durability.waits_for(gates);
+                let gates = durability.waits_for(gates);
                 self.finish_job(&mut session, ticket, &mut out, &gates);
                 None
             }
