@@ -234,7 +234,13 @@ impl Node {
     pub(crate) fn run_loans(&mut self, now: Now) {
         self.grant_loans(now);
         if self.loans.open_session() {
-            self.ask_next(now);
+            if self.loans.is_complete() {
+                // An EXEC of nothing needs no slices.
+                let loan = self.loans.take_session();
+                self.run_session_jobs(loan, now);
+            } else {
+                self.ask_next(now);
+            }
         }
     }
 

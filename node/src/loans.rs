@@ -181,6 +181,11 @@ impl Loans {
         session.missing.is_empty()
     }
 
+    /// Does the session under way miss nothing any more?
+    pub(crate) fn is_complete(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.missing.is_empty())
+    }
+
     /// The session has all it needs: its jobs run now.
     pub(crate) fn take_session(&mut self) -> Session {
         let session = self.session.take().expect("the session is complete");
