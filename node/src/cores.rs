@@ -232,7 +232,13 @@ impl Node {
     pub(crate) fn run_loans(&mut self, now: Now) {
         self.grant_loans(now);
         if self.loans.open_session() {
-            self.ask_next(now);
+            if self.loans.is_complete() {
+                // An EXEC of nothing needs no slices.
+                let loan = self.loans.take_session();
+                self.run_session_jobs(loan, now);
+            } else {
+                self.ask_next(now);
+            }
         }
     }
 
@@ -341,6 +347,11 @@ impl Node {
         let ReturnAddress { connection, ticket, .. } = job.address;
         // A client that is gone asks for nothing.
         let mut session = self.sessions.take(connection)?;
+        // As it was asked; what the client asks for behind it may have changed the level by now.
+        let durability = match &job.work {
+            Work::Command { caller, .. } => caller.durability,
+            Work::Exec { .. } | Work::Watch { .. } => session.client.durability,
+        };
         let mut out = std::mem::take(&mut self.scratch);
         let executed = match &mut job.work {
             Work::Command { caller, command, words } => {
@@ -373,7 +384,7 @@ impl Node {
         };
         let needed = match executed {
             Executed::Done(gates) => {
-                let gates = session.client.durability.waits_for(gates);
+                let gates = durability.waits_for(gates);
                 self.finish_job(&mut session, ticket, &mut out, &gates);
                 None
             }

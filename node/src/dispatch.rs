@@ -271,9 +271,10 @@ impl Node {
         room: u64,
         work: Work,
     ) {
+        let may_join = session.replies.vacant() == session.jobs;
         let address = self.reserve(session);
         session.jobs += 1;
-        self.loans.add_job(Job { address, slices, room, work });
+        self.loans.add_job(Job { address, slices, room, work }, may_join);
     }
 
     /// Writes one reply that waits for nothing.
