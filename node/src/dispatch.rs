@@ -195,6 +195,9 @@ impl Node {
         if VACANT_MAX <= session.replies.vacant() {
             return Flow::NeedsVacancies;
         }
+        if self.is_stalled(self.core, session.id) {
+            return Flow::NeedsReplies;
+        }
         let scope = self.scope(run, command, args);
         if session.jobs == 0 {
             if self.is_here(&scope) {

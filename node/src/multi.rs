@@ -235,6 +235,10 @@ impl Node {
             let waits_for_replies = session.asking.is_none();
             return if waits_for_replies { Flow::NeedsReplies } else { Flow::NeedsAnswers };
         }
+        if self.is_stalled(self.core, session.id) {
+            session.client.transaction = Some(transaction);
+            return Flow::NeedsReplies;
+        }
         let mut slices = SliceSet::default();
         let mut room = 0;
         for queued in &transaction.commands {
