@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, Now, limits};
+use base::{ConnectionId, Now};
 use net::{Decoded, Decoder, Front, Protocol, ProtocolError};
 
 use crate::dispatch::Flow;
@@ -27,7 +27,7 @@ const STUCK_US: u64 = 10_000_000;
 pub(crate) const RELIEF_US: u64 = 100_000;
 
 impl Node {
-    pub(crate) fn accept(&mut self, id: ConnectionId, peer: std::net::SocketAddr) {
+    pub(crate) fn accept(&mut self, id: ConnectionId, peer: std::net::SocketAddr, now: Now) {
         self.stats.connections_received += 1;
         self.clients_numbered += 1;
         // Numbers of different cores do not meet.
@@ -35,6 +35,7 @@ impl Node {
         let number = (self.clients_numbered - 1) * cores + u64::from(self.core.0) + 1;
         let client = Client::new(number, peer, &self.config);
         let mut session = Box::new(Session::new(id, client));
+        session.received_us = now.monotonic_us;
         if let Some(refusal) = self.refuses_client(&session) {
             self.stats.connections_rejected += 1;
             session.replies.begin(&mut self.pool).extend_from_slice(refusal);
@@ -47,7 +48,7 @@ impl Node {
     }
 
     fn refuses_client(&self, session: &Session) -> Option<&'static [u8]> {
-        if self.config.clients_max <= self.sessions.len() + self.clients_elsewhere {
+        if self.settings.clients_max <= self.sessions.len() + self.clients_elsewhere {
             return Some(b"-ERR max number of clients reached\r\n");
         }
         let open = self.config.password.is_none() && self.config.protected_mode;
@@ -69,6 +70,7 @@ impl Node {
     pub(crate) fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
         let Some(mut session) = self.sessions.take(id) else { return };
         self.stats.net_input_bytes += bytes.len() as u64;
+        session.received_us = now.monotonic_us;
         if self.phase == Phase::Serving && !session.client.closing && !session.closed {
             if session.held.is_some() {
                 session.input.keep(bytes, 0);
@@ -77,10 +79,11 @@ impl Node {
                 self.run_input(&mut session, bytes, now);
             }
             let held = session.input.rest().len() + session.decoder.allocated();
-            if limits::QUERY_BUFFER_SIZE_MAX < held {
+            if self.settings.query_size_max < held {
                 session.client.closing = true;
                 session.input = Input::default();
             }
+            self.count_input(&mut session);
             queue_flush(&mut self.flush, &mut session);
         }
         self.sessions.put_back(session);
@@ -216,6 +219,7 @@ impl Node {
             session.run_queued = false;
             if !session.client.closing && !session.closed {
                 self.run_input(&mut session, &[], now);
+                self.count_input(&mut session);
                 if session.held.is_none() && session.stopped && !session.ended {
                     session.stopped = false;
                     self.outputs.push_back(Pending::StartReceive { id });
@@ -253,6 +257,7 @@ impl Node {
         if let Some(mut session) = self.sessions.remove(id) {
             self.unwatch(&mut session);
             self.output_size -= session.output_size();
+            self.input_size -= session.counted_input;
             session.replies.clear(&mut self.pool);
             self.room.remove(Waiter::Client(id));
         }
@@ -291,8 +296,9 @@ impl Node {
             }
         }
         if session.client.closing && session.is_drained() {
-            session.closed = true;
-            self.outputs.push_back(Pending::Close { id: session.id });
+            self.close_now(session);
+        } else {
+            self.limit_output(session, now);
         }
     }
 

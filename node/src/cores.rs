@@ -39,6 +39,9 @@ impl Node {
         }
         self.stats.parcels_received += 1;
         self.wal.note_hint(from, parcel.durable);
+        if let Some(size) = parcel.memory {
+            self.census.note_told(from, size);
+        }
         for (slice, settled) in std::mem::take(&mut parcel.settled) {
             self.slices.note_settled(slice, settled);
             self.release_parked(slice, settled);

@@ -13,6 +13,7 @@ use crate::ask::Asking;
 use crate::caller::Caller;
 use crate::commands::SessionCx;
 use crate::error::RequestError;
+use crate::eviction::OUT_OF_MEMORY;
 use crate::execute::{Admission, Executed, Scope, Task};
 use crate::job::{Job, Work};
 use crate::node::Node;
@@ -60,6 +61,11 @@ impl Node {
         match self.resolve(session, name, args) {
             Ok((command, args)) => match &mut session.client.transaction {
                 Some(transaction) if is_queued(command) => {
+                    if self.lacks_memory(command, now) {
+                        transaction.has_failed = true;
+                        self.reply_error(session, &OUT_OF_MEMORY);
+                        return Flow::Done;
+                    }
                     transaction.queue(command, args);
                     if TRANSACTION_SIZE_MAX < transaction.size() {
                         session.client.closing = true;

@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 
 use base::{ConnectionId, CoreId, FrameSequence, LogIndex, Now, Prng, SliceId, limits};
-use engine::{AccessPolicy, Classes, Notes};
+use engine::{Classes, Notes};
 use net::BufferPool;
 use wal::Wal;
 
@@ -27,7 +27,11 @@ use crate::clients::{RELIEF_US, queue_flush};
 use crate::config::Config;
 use crate::cores::Stalled;
 use crate::event::{Event, Output, Pending};
+use crate::eviction::Eviction;
+use crate::expiry_cycle::ExpiryCycle;
+use crate::idle::IdleCheck;
 use crate::loans::Loans;
+use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::planted::{Plant, Planted};
@@ -35,9 +39,10 @@ use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
 use crate::session::{Session, Sessions};
+use crate::settings::Settings;
 use crate::slices::Slices;
 use crate::stats::Stats;
-use crate::topology::Topology;
+use crate::topology::{SliceSet, Topology};
 use crate::transactions::Transactions;
 use crate::watches::WatchId;
 
@@ -86,7 +91,13 @@ pub struct Node {
     pub(crate) prng: Prng,
     /// What the last command left beside its reply.
     pub(crate) notes: Notes,
-    pub(crate) access_policy: AccessPolicy,
+    pub(crate) settings: Settings,
+    pub(crate) census: Census,
+    pub(crate) expiry: ExpiryCycle,
+    pub(crate) eviction: Eviction,
+    pub(crate) idle: IdleCheck,
+    /// Slices that may have something to free.
+    pub(crate) untidy: SliceSet,
     pub(crate) notify_classes: Classes,
     pub(crate) sessions: Sessions,
     /// Clients whose replies wait, by slice of the node.
@@ -115,6 +126,8 @@ pub struct Node {
     pub(crate) scratch: Vec<u8>,
     /// Bytes of replies that no client's kernel has taken yet, parked or not.
     pub(crate) output_size: usize,
+    /// Bytes of requests that were not executed.
+    pub(crate) input_size: usize,
     /// When the largest of the stuck clients was last given up, for lack of memory.
     pub(crate) relieved_us: u64,
     pub(crate) clients_numbered: u64,
@@ -154,7 +167,12 @@ impl Node {
             registry: Registry::shared(),
             planted: Planted::default(),
             notes: Notes::default(),
-            access_policy: AccessPolicy::default(),
+            settings: Settings::new(&config),
+            census: Census::new(topology.cores(), topology.slices()),
+            expiry: ExpiryCycle::default(),
+            eviction: Eviction::default(),
+            idle: IdleCheck::default(),
+            untidy: SliceSet::default(),
             notify_classes: Classes::default(),
             sessions: Sessions::default(),
             parked: parked.collect(),
@@ -174,6 +192,7 @@ impl Node {
             asked: 0,
             scratch: Vec::new(),
             output_size: 0,
+            input_size: 0,
             relieved_us: 0,
             clients_numbered: 0,
             clients_elsewhere: 0,
@@ -195,7 +214,7 @@ impl Node {
     /// Takes one event.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
         match event {
-            Event::Accepted { id, peer, .. } => self.accept(id, peer),
+            Event::Accepted { id, peer, .. } => self.accept(id, peer, now),
             Event::Received { id, bytes } => self.receive(id, bytes, now),
             Event::Sent { id, buffer } => self.note_sent(id, buffer, now),
             Event::Ended { id } => self.note_ended(id),
@@ -221,6 +240,7 @@ impl Node {
         self.wal.handle_time(now);
         if self.phase != Phase::Starting {
             self.run_loans(now);
+            self.run_upkeep(now);
         }
         if self.wal.is_running() {
             self.slices.tick();
@@ -269,7 +289,15 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        [deadline, relief, self.wal.poll_timeout()].into_iter().flatten().min()
+        [deadline, relief, self.upkeep_timeout(), self.wal.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What may be changed while the node runs; of this core alone.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
     }
 
     /// Clients connected to this core now.

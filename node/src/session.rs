@@ -26,8 +26,14 @@ pub(crate) struct Session {
     pub(crate) replies: ReplyQueue,
     /// Bytes of the buffer that is on its way; None if there is none.
     pub(crate) sending: Option<usize>,
-    /// When a buffer last left or was taken: microseconds.
+    /// When the client last sent something, and when a buffer last left or was taken:
+    /// microseconds.
+    pub(crate) received_us: u64,
     pub(crate) progress_us: u64,
+    /// Since when more replies wait than the soft limit allows.
+    pub(crate) over_soft_us: Option<u64>,
+    /// Bytes of requests that are counted for this client.
+    pub(crate) counted_input: usize,
     /// The client sends no more: once its input is executed, the session ends.
     pub(crate) ended: bool,
     /// Room in the log was set aside for the request that waited for it.
@@ -100,7 +106,10 @@ impl Session {
             input: Input::default(),
             replies: ReplyQueue::default(),
             sending: None,
+            received_us: 0,
             progress_us: 0,
+            over_soft_us: None,
+            counted_input: 0,
             ended: false,
             granted: false,
             stopped: false,
@@ -174,6 +183,15 @@ impl Sessions {
         let session = self.take(id)?;
         self.count -= 1;
         Some(session)
+    }
+
+    /// Places there are, taken or not.
+    pub(crate) fn places(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn id_at(&self, place: usize) -> Option<ConnectionId> {
+        Some(self.table.get(place)?.as_ref()?.id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {
