@@ -11,6 +11,7 @@ use crate::input::Input;
 use crate::node::{Node, Phase};
 use crate::parcel::BorrowedWords;
 use crate::planted::Plant;
+use crate::pubsub::Subscriptions;
 use crate::room::Waiter;
 use crate::session::{Client, Held, Session};
 
@@ -144,6 +145,9 @@ impl Node {
                     let held = match self.dispatch(session, &words, now) {
                         Flow::Done => {
                             executed += consumed;
+                            if self.pubsub.has_deliveries() {
+                                self.deliver_published(Some(session), now);
+                            }
                             continue;
                         }
                         Flow::NeedsRoom { needed } => Held::Room { needed },
@@ -251,6 +255,7 @@ impl Node {
     pub(crate) fn forget(&mut self, id: ConnectionId) {
         if let Some(mut session) = self.sessions.remove(id) {
             self.unwatch(&mut session);
+            self.unsubscribe_all(&mut session);
             self.output_size -= session.output_size();
             session.replies.clear(&mut self.pool);
             self.room.remove(Waiter::Client(id));
@@ -404,6 +409,7 @@ impl Client {
             durability: config.durability,
             touches: true,
             transaction: None,
+            subscriptions: Subscriptions::default(),
             closing: false,
         }
     }

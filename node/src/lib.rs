@@ -24,6 +24,8 @@ mod dispatch;
 mod error;
 mod execute;
 mod glob;
+mod monitor;
+mod pubsub;
 mod room;
 
 mod ask;
@@ -59,5 +61,6 @@ pub use event::{Event, Output};
 pub use node::{Node, NodeStart};
 pub use parcel::Parcel;
 pub use planted::Plant;
+pub use pubsub::deliver::OutputLimit;
 pub use replay::{LogReplay, SliceReplay, SliceStart, settle_replays};
 pub use topology::Topology;

@@ -31,6 +31,7 @@ use crate::loans::Loans;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::planted::{Plant, Planted};
+use crate::pubsub::{PubSub, configured_classes};
 use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
@@ -83,8 +84,10 @@ pub struct Node {
     pub(crate) notes: Notes,
     pub(crate) access_policy: AccessPolicy,
     pub(crate) notify_classes: Classes,
+    pub(crate) pubsub: PubSub,
     pub(crate) sessions: Sessions,
-    /// Clients whose replies wait, by slice of the node.
+    /// Clients whose replies wait, by slice of the node; behind them, for the other cores to know
+    /// of subscriptions.
     pub(crate) parked: Vec<Parked>,
     pub(crate) pool: BufferPool,
     pub(crate) outputs: VecDeque<Pending>,
@@ -143,13 +146,14 @@ impl Node {
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
         let parked =
-            (0..topology.slices()).map(|slice| Parked::new(slices.settled(SliceId(slice))));
+            (0..=topology.slices()).map(|slice| Parked::new(slices.settled(SliceId(slice))));
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
             notes: Notes::default(),
             access_policy: AccessPolicy::default(),
-            notify_classes: Classes::default(),
+            notify_classes: configured_classes(&config.settings),
+            pubsub: PubSub::new(core, topology.cores(), &config.settings),
             sessions: Sessions::default(),
             parked: parked.collect(),
             pool: BufferPool::new(POOL_COUNT_MAX, POOL_CAPACITY_FIRST, POOL_CAPACITY_MAX),
@@ -214,11 +218,15 @@ impl Node {
         if self.phase != Phase::Starting {
             self.run_loans(now);
         }
+        self.take_events(&[]);
         if self.wal.is_running() {
             self.slices.tick();
             self.close_batch(now);
         }
         self.settle(now);
+        self.release_held(now);
+        self.cut_off_slow(now);
+        self.tell_topics();
         self.close_phase(now);
         self.flush_replies(now);
         self.relieve(now);
@@ -256,7 +264,8 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        [deadline, relief, self.wal.poll_timeout()].into_iter().flatten().min()
+        let slow = self.slow_deadline_us();
+        [deadline, relief, slow, self.wal.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Clients connected to this core now.
@@ -342,6 +351,9 @@ impl Node {
             });
         });
         self.stats.settles += moves;
+        if 0 < moves {
+            self.pubsub.note_settled();
+        }
         if self.phase == Phase::Starting && self.wal.is_running() && self.slices.are_ready() {
             self.slices.open(now);
             self.phase = Phase::Serving;

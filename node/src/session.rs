@@ -14,6 +14,7 @@ use crate::ask::Asking;
 use crate::durability::Durability;
 use crate::input::Input;
 use crate::multi::{Transaction, Watching};
+use crate::pubsub::Subscriptions;
 
 /// Owner: core.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) sending: Option<usize>,
     /// When a buffer last left or was taken: microseconds.
     pub(crate) progress_us: u64,
+    /// Since when so much waits for it that it is to be cut off if that lasts: microseconds.
+    pub(crate) slow_since_us: Option<u64>,
     /// The client sends no more: once its input is executed, the session ends.
     pub(crate) ended: bool,
     /// Room in the log was set aside for the request that waited for it.
@@ -68,6 +71,7 @@ pub(crate) struct Client {
     pub(crate) touches: bool,
     /// What was queued since MULTI.
     pub(crate) transaction: Option<Box<Transaction>>,
+    pub(crate) subscriptions: Subscriptions,
     /// Nothing more is read; the connection ends once every reply has left.
     pub(crate) closing: bool,
 }
@@ -99,6 +103,7 @@ impl Session {
             replies: ReplyQueue::default(),
             sending: None,
             progress_us: 0,
+            slow_since_us: None,
             ended: false,
             granted: false,
             stopped: false,
@@ -145,6 +150,11 @@ impl Sessions {
         assert!(place.is_none(), "a connection's place is free before it is used again");
         *place = Some(session);
         self.count += 1;
+    }
+
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Session> {
+        let session = self.table.get(id.index as usize)?.as_deref()?;
+        (session.id == id).then_some(session)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {

@@ -8,5 +8,8 @@ mod cores;
 
 mod gate;
 mod many_cores;
+mod monitor;
+mod notifications;
+mod pubsub;
 mod session;
 mod start;
