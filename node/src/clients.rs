@@ -48,7 +48,7 @@ impl Node {
     }
 
     fn refuses_client(&self, session: &Session) -> Option<&'static [u8]> {
-        if self.config.clients_max <= self.sessions.len() {
+        if self.config.clients_max <= self.sessions.len() + self.clients_elsewhere {
             return Some(b"-ERR max number of clients reached\r\n");
         }
         let open = self.config.password.is_none() && self.config.protected_mode;
@@ -73,6 +73,7 @@ impl Node {
         if self.phase == Phase::Serving && !session.client.closing && !session.closed {
             if session.held.is_some() {
                 session.input.keep(bytes, 0);
+                self.hold_back(&mut session);
             } else {
                 self.run_input(&mut session, bytes, now);
             }
@@ -134,6 +135,11 @@ impl Node {
             }
             if self.is_over_output(session) {
                 session.held = Some(Held::Output);
+                return (executed, 0);
+            }
+            if self.pubsub.is_far_ahead() {
+                self.pubsub.wait(session.id);
+                session.held = Some(Held::Replies);
                 return (executed, 0);
             }
             let rest = &data[executed..];

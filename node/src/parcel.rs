@@ -105,6 +105,10 @@ pub(crate) enum Message {
     },
     /// For the subscribers of the receiving core.
     Published(Arc<Publication>),
+    /// The sending core has delivered so many bytes of that.
+    Delivered {
+        size: usize,
+    },
     /// Finish what was accepted.
     Shutdown,
     /// The sender's clients are served: it sends no more requests.

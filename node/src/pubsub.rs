@@ -35,6 +35,16 @@ use crate::session::Session;
 /// add to them waits as well. Bytes.
 const HELD_SIZE_MAX: usize = 64 * 1024 * 1024;
 
+/// Publications on their way to one core: beyond it, PUBLISH waits. Bytes.
+const AHEAD_SIZE_MAX: usize = 4 * 1024 * 1024;
+
+/// Beyond it every command of this core's clients waits: notifications, and lines for those who
+/// watch, are not asked for one by one. Bytes.
+const FAR_AHEAD_SIZE_MAX: usize = 64 * 1024 * 1024;
+
+/// A core acknowledges what it was sent in steps of so much: bytes.
+const ACKNOWLEDGED_SIZE: usize = AHEAD_SIZE_MAX / 4;
+
 /// Owner: core.
 #[derive(Debug)]
 pub(crate) struct PubSub {
@@ -42,7 +52,11 @@ pub(crate) struct PubSub {
     /// What the subscribers of this core are to get as soon as no session is worked on.
     deliveries: VecDeque<Delivery>,
     pub(crate) held: Held,
-    /// Clients whose PUBLISH waits until less is held.
+    /// By core: bytes sent to it that it has not acknowledged.
+    ahead: Vec<usize>,
+    /// By core: bytes it has sent that were not acknowledged.
+    owed: Vec<usize>,
+    /// Clients that wait until less is held and less is on its way.
     waiting: Vec<ConnectionId>,
     limit: OutputLimit,
     /// Subscribers over their soft limit.
@@ -70,8 +84,9 @@ pub(crate) struct Subscriptions {
 }
 
 impl Publication {
+    /// Bytes held, and what handling it costs besides.
     fn size(&self) -> usize {
-        self.channel.len() + self.payload.len()
+        size_of::<Self>() + self.channel.len() + self.payload.len()
     }
 }
 
@@ -113,6 +128,8 @@ impl PubSub {
             topics: Topics::new(core, cores),
             deliveries: VecDeque::new(),
             held: Held::default(),
+            ahead: vec![0; usize::from(cores)],
+            owed: vec![0; usize::from(cores)],
             waiting: Vec::new(),
             limit,
             slow: Vec::new(),
@@ -127,6 +144,21 @@ impl PubSub {
     /// Something may have become settled.
     pub(crate) fn note_settled(&mut self) {
         self.held.is_new = true;
+    }
+
+    /// The most that is on its way to one core.
+    fn ahead(&self) -> usize {
+        self.ahead.iter().copied().max().expect("there is a core")
+    }
+
+    /// Another core is so far behind that nothing may be added to it.
+    pub(crate) fn is_far_ahead(&self) -> bool {
+        FAR_AHEAD_SIZE_MAX < self.ahead()
+    }
+
+    /// `id` is to go on when less is held and less is on its way.
+    pub(crate) fn wait(&mut self, id: ConnectionId) {
+        self.waiting.push(id);
     }
 }
 
@@ -226,12 +258,13 @@ impl Node {
         }
     }
 
-    /// Must a PUBLISH of this client wait because too much is held?
+    /// Must a PUBLISH of this client wait because too much is held, or on its way?
     pub(crate) fn must_wait_to_publish(&mut self, session: &Session) -> bool {
-        let must_wait =
+        let is_held_up =
             HELD_SIZE_MAX < self.pubsub.held.size() && !self.gates_before(session).is_empty();
+        let must_wait = is_held_up || AHEAD_SIZE_MAX < self.pubsub.ahead();
         if must_wait {
-            self.pubsub.waiting.push(session.id);
+            self.pubsub.wait(session.id);
         }
         must_wait
     }
@@ -282,6 +315,7 @@ impl Node {
         let publication = Arc::new(publication);
         for core in &receivers.cores {
             let publication = Arc::clone(&publication);
+            self.pubsub.ahead[usize::from(core.0)] += publication.size();
             self.outbox.to(*core).add_message(Message::Published(publication));
         }
         if receivers.are_here {
@@ -289,8 +323,39 @@ impl Node {
         }
     }
 
+    /// Another core has published something.
+    pub(crate) fn take_published(&mut self, from: CoreId, publication: Arc<Publication>, now: Now) {
+        let owed = &mut self.pubsub.owed[usize::from(from.0)];
+        *owed += publication.size();
+        if ACKNOWLEDGED_SIZE <= *owed {
+            let size = std::mem::take(owed);
+            self.outbox.to(from).add_message(Message::Delivered { size });
+        }
+        self.deliver_later(publication, from);
+        self.deliver_published(None, now);
+    }
+
+    /// Another core has delivered so many bytes of what this one sent it.
+    pub(crate) fn note_delivered(&mut self, core: CoreId, size: usize) {
+        self.pubsub.ahead[usize::from(core.0)] -= size;
+        self.wake_publishers();
+    }
+
+    /// Lets those go on that waited until less is held and less is on its way.
+    fn wake_publishers(&mut self) {
+        let Self { pubsub, sessions, runnable, .. } = self;
+        if HELD_SIZE_MAX / 2 < pubsub.held.size() || AHEAD_SIZE_MAX / 2 < pubsub.ahead() {
+            return;
+        }
+        for id in std::mem::take(&mut pubsub.waiting) {
+            if let Some(session) = sessions.get_mut(id) {
+                queue_run(runnable, session);
+            }
+        }
+    }
+
     /// The subscribers of this core get a publication of `from`.
-    pub(crate) fn deliver_later(&mut self, publication: Arc<Publication>, from: CoreId) {
+    fn deliver_later(&mut self, publication: Arc<Publication>, from: CoreId) {
         self.pubsub.deliveries.push_back(Delivery { publication, from });
     }
 
@@ -332,13 +397,7 @@ impl Node {
                     Body::Event(event) => self.publish_event(&event),
                 }
             }
-            if self.pubsub.held.size() <= HELD_SIZE_MAX / 2 {
-                for id in std::mem::take(&mut self.pubsub.waiting) {
-                    if let Some(session) = self.sessions.get_mut(id) {
-                        queue_run(&mut self.runnable, session);
-                    }
-                }
-            }
+            self.wake_publishers();
         }
         if self.pubsub.has_deliveries() {
             self.deliver_published(None, now);

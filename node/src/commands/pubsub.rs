@@ -4,7 +4,6 @@ use engine::{Acl, Args, Arity, Command, Flag, Group, KeyFlag, Keys, ReplySink, i
 
 use super::{ChannelsCx, SessionCx, help};
 use crate::error::RequestError;
-use crate::glob;
 use crate::pubsub::Publication;
 use crate::pubsub::topics::Kind;
 use crate::registry::Run;
@@ -247,7 +246,7 @@ fn channels(
     };
     let names = cx.node.pubsub.topics.names(kind);
     let mut names: Vec<_> = names
-        .filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name, false)))
+        .filter(|name| pattern.is_none_or(|pattern| engine::matches_glob(pattern, name, false)))
         .collect();
     names.sort_unstable();
     cx.reply.array(names.len());

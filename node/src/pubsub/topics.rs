@@ -14,9 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::{ConnectionId, CoreId, Map};
+use engine::matches_glob;
 use smallvec::SmallVec;
-
-use crate::glob;
 
 /// A channel's name, or a pattern.
 pub(crate) type Name = Arc<[u8]>;
@@ -195,7 +194,7 @@ impl Topics {
         }
         if kind == Kind::Channel {
             for (pattern, topic) in &self.by_kind[Kind::Pattern as usize] {
-                if glob::matches(pattern, name, false) {
+                if matches_glob(pattern, name, false) {
                     take(Kind::Pattern, pattern, topic);
                 }
             }

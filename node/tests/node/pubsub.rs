@@ -273,6 +273,26 @@ fn a_subscriber_that_does_not_read_is_cut_off_and_holds_nobody_up() {
     }
 }
 
+/// Red when `must_wait_to_publish` does not look at what is on its way.
+#[test]
+fn a_core_that_does_not_keep_up_holds_publishers_back_and_loses_nothing() {
+    let mut node = cores(2);
+    node.ask(0, 1, "subscribe a");
+    node.parcels_stall = true;
+    let payload = "x".repeat(60_000);
+    let sent: Vec<_> = (0..200).map(|_| format!("publish a {payload}")).collect();
+    node.send(1, 3, &sent.join("\n"));
+    node.settle();
+    let before = node.cores[1].received(3).matches(":1").count();
+    assert!((1..100).contains(&before), "{before} were sent");
+    assert_eq!(node.ask(1, 2, "ping"), "+PONG", "others go on");
+    node.parcels_stall = false;
+    node.settle();
+    node.settle();
+    assert_eq!(before + node.cores[1].received(3).matches(":1").count(), 200);
+    assert_eq!(node.cores[0].received(1).matches("message").count(), 200);
+}
+
 /// The settings of a class of clients and of notifications are read when the node starts.
 #[test]
 fn settings_are_taken_from_the_configuration() {
