@@ -45,6 +45,7 @@ impl Node {
         for (slice, settled) in std::mem::take(&mut parcel.settled) {
             self.slices.note_settled(slice, settled);
             self.release_parked(slice, settled);
+            self.pubsub.note_settled();
         }
         parcel.for_each_request(|request| self.prefetch(request));
         parcel.for_each_request(|request| self.take_request(request, now));
@@ -77,6 +78,10 @@ impl Node {
                 self.outbox.to(from).add_message(Message::Answered { id, answer });
             }
             Message::Answered { id, answer } => self.note_answer(from, id, answer),
+            Message::Told { number, counts } => self.note_told(from, number, &counts),
+            Message::Known { number } => self.note_known(from, number),
+            Message::Published(publication) => self.take_published(from, publication, now),
+            Message::Delivered { size } => self.note_delivered(from, size),
             Message::Shutdown => self.shut_down(now),
             Message::Drained => self.drained += 1,
         }
@@ -235,7 +240,13 @@ impl Node {
     pub(crate) fn run_loans(&mut self, now: Now) {
         self.grant_loans(now);
         if self.loans.open_session() {
-            self.ask_next(now);
+            if self.loans.is_complete() {
+                // An EXEC of nothing needs no slices.
+                let loan = self.loans.take_session();
+                self.run_session_jobs(loan, now);
+            } else {
+                self.ask_next(now);
+            }
         }
     }
 
@@ -344,6 +355,11 @@ impl Node {
         let ReturnAddress { connection, ticket, .. } = job.address;
         // A client that is gone asks for nothing.
         let mut session = self.sessions.take(connection)?;
+        // As it was asked; what the client asks for behind it may have changed the level by now.
+        let durability = match &job.work {
+            Work::Command { caller, .. } => caller.durability,
+            Work::Exec { .. } | Work::Watch { .. } => session.client.durability,
+        };
         let mut out = std::mem::take(&mut self.scratch);
         let executed = match &mut job.work {
             Work::Command { caller, command, words } => {
@@ -364,20 +380,31 @@ impl Node {
                 );
                 Executed::Done(Gates::new())
             }
-            Work::Exec { transaction, watching } => self.exec_here(
-                &mut session,
-                transaction,
-                *watching,
-                &job.slices,
-                admission,
-                now,
-                &mut out,
-            ),
+            Work::Exec { transaction, watching } => {
+                let executed = self.exec_here(
+                    &mut session,
+                    transaction,
+                    *watching,
+                    &job.slices,
+                    admission,
+                    now,
+                    &mut out,
+                );
+                if matches!(executed, Executed::Done(_)) {
+                    let exec = self.registry.find(b"exec").expect("it is a command");
+                    self.feed_monitors(&session.client, exec, &[b"exec"], now);
+                }
+                executed
+            }
         };
         let needed = match executed {
             Executed::Done(gates) => {
-                let gates = session.client.durability.waits_for(gates);
+                let mut gates = durability.waits_for(gates);
+                gates.extend(self.telling_gate(&session));
                 self.finish_job(&mut session, ticket, &mut out, &gates);
+                if self.pubsub.has_deliveries() {
+                    self.deliver_published(Some(&mut session), now);
+                }
                 None
             }
             // A batch that is full is closed with the session.

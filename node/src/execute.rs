@@ -132,11 +132,9 @@ impl Node {
         if let Some(outcome) = self.needs_memory(task, now) {
             return outcome.map_err(|refusal| (refusal, Gates::new()));
         }
-        if is_write {
-            if let Some(refusal) = self.refuses_write(task, now) {
-                self.stats.writes_refused += 1;
-                return Err((refusal, Gates::new()));
-            }
+        if is_write && let Some(refusal) = self.refuses_write(task, now) {
+            self.stats.writes_refused += 1;
+            return Err((refusal, Gates::new()));
         }
         let mut expires = 0 < size;
         if expires {
@@ -205,6 +203,7 @@ impl Node {
         self.stats.expired_keys += expired as u64;
         self.delete_hidden(task, now_ms);
         let gates = self.note_outcome(task, before, now);
+        self.take_events(&gates);
         match result {
             Ok(()) => Ok(Executed::Done(gates)),
             Err(error) => Err((error.into(), gates)),

@@ -23,6 +23,8 @@ mod commands;
 mod dispatch;
 mod error;
 mod execute;
+mod monitor;
+mod pubsub;
 mod room;
 
 mod ask;

@@ -35,6 +35,7 @@ use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::planted::{Plant, Planted};
+use crate::pubsub::{PubSub, configured_classes};
 use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
@@ -99,8 +100,10 @@ pub struct Node {
     /// Slices that may have something to free.
     pub(crate) untidy: SliceSet,
     pub(crate) notify_classes: Classes,
+    pub(crate) pubsub: PubSub,
     pub(crate) sessions: Sessions,
-    /// Clients whose replies wait, by slice of the node.
+    /// Clients whose replies wait, by slice of the node; behind them, for the other cores to know
+    /// of subscriptions.
     pub(crate) parked: Vec<Parked>,
     pub(crate) pool: BufferPool,
     pub(crate) outputs: VecDeque<Pending>,
@@ -162,7 +165,7 @@ impl Node {
         let mut prng = Prng::from_seed(config.seed ^ u64::from(core.0));
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
-        let parked = (0..topology.slices()).map(|_| Parked::default());
+        let parked = (0..=topology.slices()).map(|_| Parked::default());
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
@@ -173,7 +176,8 @@ impl Node {
             eviction: Eviction::default(),
             idle: IdleCheck::default(),
             untidy: SliceSet::default(),
-            notify_classes: Classes::default(),
+            notify_classes: configured_classes(&config.settings),
+            pubsub: PubSub::new(core, topology.cores()),
             sessions: Sessions::default(),
             parked: parked.collect(),
             pool: BufferPool::new(POOL_COUNT_MAX, POOL_CAPACITY_FIRST, POOL_CAPACITY_MAX),
@@ -242,11 +246,15 @@ impl Node {
             self.run_loans(now);
             self.run_upkeep(now);
         }
+        self.take_events(&[]);
         if self.wal.is_running() {
             self.slices.tick();
             self.close_batch(now);
         }
         self.settle(now);
+        self.release_held(now);
+        self.cut_off_slow(now);
+        self.tell_topics();
         self.close_phase(now);
         self.flush_replies(now);
         self.relieve(now);
@@ -254,6 +262,11 @@ impl Node {
 
     /// The next thing to be done, until None.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        // The end comes after everything, what the other cores are to know included.
+        let is_end = matches!(self.outputs.front(), Some(Pending::Exit));
+        if is_end && let Some((to, parcel)) = self.outbox.poll(self.wal.durable()) {
+            return Some(Output::Parcel { to, parcel, wake: true });
+        }
         if let Some(pending) = self.outputs.pop_front() {
             return Some(match pending {
                 Pending::Listen => Output::Listen,
@@ -284,7 +297,7 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        [deadline, relief, self.upkeep_timeout(), self.wal.poll_timeout()]
+        [deadline, relief, self.upkeep_timeout(), self.slow_deadline_us(), self.wal.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -400,6 +413,9 @@ impl Node {
             });
         });
         self.stats.settles += moves;
+        if 0 < moves {
+            self.pubsub.note_settled();
+        }
         if self.phase == Phase::Starting && self.wal.is_running() && self.slices.are_ready() {
             self.slices.open(now);
             self.phase = Phase::Serving;

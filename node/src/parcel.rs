@@ -15,6 +15,8 @@ use smallvec::SmallVec;
 use crate::ask::{Answer, AskId, Question};
 use crate::caller::Caller;
 use crate::loans::{Grant, LoanRequest};
+use crate::pubsub::Publication;
+use crate::pubsub::topics::Count;
 use crate::registry::Run;
 use crate::slice::Lent;
 use crate::transactions::TransactionId;
@@ -93,6 +95,21 @@ pub(crate) enum Message {
     Answered {
         id: AskId,
         answer: Answer,
+    },
+    /// So many have subscribed on the sending core: a telling, and its number.
+    Told {
+        number: u64,
+        counts: Arc<[Count]>,
+    },
+    /// The sending core counts what the telling said.
+    Known {
+        number: u64,
+    },
+    /// For the subscribers of the receiving core.
+    Published(Arc<Publication>),
+    /// The sending core has delivered so many bytes of that.
+    Delivered {
+        size: usize,
     },
     /// Finish what was accepted.
     Shutdown,
@@ -282,6 +299,7 @@ pub(crate) enum Body<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     parcels: Vec<Option<Box<Parcel>>>,
+    #[expect(clippy::vec_box, reason = "a parcel travels in its box; moving it out would copy it")]
     spare: Vec<Box<Parcel>>,
 }
 

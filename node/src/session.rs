@@ -14,6 +14,7 @@ use crate::ask::Asking;
 use crate::durability::Durability;
 use crate::input::Input;
 use crate::multi::{Transaction, Watching};
+use crate::pubsub::Subscriptions;
 
 /// Owner: core.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Session {
     pub(crate) over_soft_us: Option<u64>,
     /// Bytes of requests that are counted for this client.
     pub(crate) counted_input: usize,
+    /// Since when so much waits for it that it is to be cut off if that lasts: microseconds.
+    pub(crate) slow_since_us: Option<u64>,
     /// The client sends no more: once its input is executed, the session ends.
     pub(crate) ended: bool,
     /// Room in the log was set aside for the request that waited for it.
@@ -76,6 +79,7 @@ pub(crate) struct Client {
     pub(crate) touches: bool,
     /// What was queued since MULTI.
     pub(crate) transaction: Option<Box<Transaction>>,
+    pub(crate) subscriptions: Subscriptions,
     /// Nothing more is read; the connection ends once every reply has left.
     pub(crate) closing: bool,
 }
@@ -110,6 +114,7 @@ impl Session {
             progress_us: 0,
             over_soft_us: None,
             counted_input: 0,
+            slow_since_us: None,
             ended: false,
             granted: false,
             stopped: false,
@@ -157,6 +162,11 @@ impl Sessions {
         assert!(place.is_none(), "a connection's place is free before it is used again");
         *place = Some(session);
         self.count += 1;
+    }
+
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Session> {
+        let session = self.table.get(id.index as usize)?.as_deref()?;
+        (session.id == id).then_some(session)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {

@@ -9,5 +9,8 @@ mod cores;
 mod gate;
 mod limits;
 mod many_cores;
+mod monitor;
+mod notifications;
+mod pubsub;
 mod session;
 mod start;
