@@ -311,6 +311,46 @@ fn a_silent_client_is_closed_and_one_that_waits_is_not() {
     assert!(delay != Some(0), "nobody is left to look at");
 }
 
+/// Red when `is_idle` does not ask whether the client listens.
+#[test]
+fn a_client_that_listens_may_be_silent() {
+    let mut world = world();
+    world.connect(3);
+    world.node.settings_mut().timeout_s = 10;
+    assert!(world.ask(1, "subscribe news").contains("subscribe"));
+    assert_eq!(world.ask(2, "monitor"), "+OK");
+    for _ in 0..4 {
+        world.pass(6_000_000);
+        world.run_until_asleep();
+    }
+    assert!(!world.clients[&1].closed && !world.clients[&2].closed);
+    assert!(world.clients[&3].closed);
+}
+
+/// Red when nobody takes the events of what the core does by itself.
+#[test]
+fn what_expires_or_is_evicted_is_published_once_it_is_settled() {
+    let mut world = world();
+    let classes = engine::Classes::parse(b"Exe").expect("all letters are known");
+    world.node.set_notify_classes(classes);
+    world.ask(2, "subscribe __keyevent@0__:expired __keyevent@0__:evicted");
+    assert_eq!(world.ask(1, "set gone v px 500\nset out v"), "+OK +OK");
+    world.frames_stall = true;
+    world.pass(1_000_000);
+    world.settle();
+    assert_eq!(world.node.key_count(0), 1);
+    assert_eq!(world.received(2), "", "its deletion may still be lost");
+    world.frames_stall = false;
+    world.settle();
+    assert!(world.received(2).ends_with("expired $4 gone"));
+    let settings = world.node.settings_mut();
+    settings.memory_policy = MemoryPolicy::AllKeysRandom;
+    settings.memory_max = 1;
+    world.ask(1, "set more v");
+    world.settle();
+    assert!(world.received(2).ends_with("evicted $3 out"));
+}
+
 /// Red when `limit_output` closes nobody, and when it forgets since when.
 #[test]
 fn a_client_that_does_not_read_is_closed_at_its_limits() {
