@@ -169,7 +169,6 @@ impl Node {
         if 0 < expired {
             self.stats.expired_keys += expired;
             self.slices.note_effects(slice, now, &self.planted);
-            self.take_events(&[]);
         }
         fits
     }
@@ -220,7 +219,6 @@ impl Node {
         slices.one(slice).apply(&Effect::Delete { db, key });
         notes.notify(*notify_classes, Class::Evicted, "evicted", (db, key));
         self.slices.note_effects(slice, now, &self.planted);
-        self.take_events(&[]);
         self.census.measure(&self.slices, slice);
         self.stats.evicted_keys += 1;
     }

@@ -327,7 +327,7 @@ fn a_client_that_listens_may_be_silent() {
     assert!(world.clients[&3].closed);
 }
 
-/// Red when nobody takes the events of what the core does by itself.
+/// Red when `close_turn` does not take the events of what the core did by itself.
 #[test]
 fn what_expires_or_is_evicted_is_published_once_it_is_settled() {
     let mut world = world();
@@ -412,4 +412,17 @@ fn long_turns_are_counted() {
     }
     assert_eq!(info(&mut world, "stalls"), 2);
     assert_eq!(info(&mut world, "stall_max_usec"), 2000);
+}
+
+/// Red when the replies that may be under way do not depend on their size.
+#[test]
+fn a_client_gets_few_large_replies_at_a_time_from_other_cores() {
+    let mut node = cores(2);
+    assert_eq!(node.ask(1, 1, "setrange k3 4000000 x"), ":4000001");
+    node.ask(0, 1, "get k3");
+    node.cores[0].clients.get_mut(&1).expect("it connected").stuck = true;
+    node.send(0, 1, &vec!["get k3"; 1000].join("\n"));
+    node.settle();
+    let held = node.cores[0].node.output_size();
+    assert!(held <= 2 * base::limits::OUTPUT_SIZE_PAUSE + 4_000_000, "{held}");
 }
