@@ -109,13 +109,23 @@ impl Node {
 
     /// Executes a request of another core, or keeps it until it can be.
     fn take_request(&mut self, request: &Request<'_>, now: Now) {
-        if self.is_stalled(request.address.core, request.address.connection) {
+        if self.is_behind(request.address, request.slice) {
             self.stall(request.to_waiting(), None);
         } else if self.is_here(&Scope::One(request.slice)) {
             self.execute_request(request, false, now);
         } else {
             self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
         }
+    }
+
+    /// Does an earlier request of the same client for the same slice wait for room? For this slice
+    /// only: one that waited while the slice was lent comes before one that now waits for room for
+    /// another slice.
+    fn is_behind(&self, address: ReturnAddress, slice: SliceId) -> bool {
+        self.stalled.iter().any(|stalled| {
+            let WaitingRequest { address: other, slice: waits_for, .. } = stalled.request;
+            (other.core, other.connection, waits_for) == (address.core, address.connection, slice)
+        })
     }
 
     /// Does a request of this connection wait here for room? What comes after it waits behind it.
@@ -164,8 +174,7 @@ impl Node {
         // Whoever comes behind a request that still waits waits as well.
         for stalled in std::mem::take(&mut self.stalled) {
             let Stalled { number, request, granted } = stalled;
-            let address = request.address;
-            let is_behind = self.is_stalled(address.core, address.connection);
+            let is_behind = self.is_behind(request.address, request.slice);
             let waits_itself = self.room.contains(Waiter::Request(number));
             if is_behind || waits_itself {
                 self.stalled.push_back(Stalled { number, request, granted });

@@ -371,6 +371,7 @@ impl Node {
     }
 
     fn close_batch(&mut self, now: Now) {
+        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         if !self.is_batch_due() {
             return;
         }
@@ -401,7 +402,6 @@ impl Node {
     }
 
     fn settle(&mut self, now: Now) {
-        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         let Self { slices, transactions, planted, wal, outbox, parked, sessions, flush, .. } = self;
         let mut moves = 0;
         slices.settle(wal, transactions, outbox, planted, |slice, settled| {
