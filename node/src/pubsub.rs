@@ -108,6 +108,11 @@ impl Subscriptions {
         self.names.is_some() && 0 < self.shown(Kind::Channel) + self.shown(Kind::ShardChannel)
     }
 
+    /// Does the client get what it has not asked for: messages, or the commands of others?
+    pub(crate) fn is_listening(&self) -> bool {
+        self.are_any() || 0 < self.len(Kind::Monitor)
+    }
+
     pub(crate) fn contains(&self, kind: Kind, name: &[u8]) -> bool {
         self.names.as_ref().is_some_and(|names| names[kind as usize].contains(name))
     }
