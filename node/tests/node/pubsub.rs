@@ -175,6 +175,24 @@ fn messages_of_one_publisher_keep_their_order() {
     }
 }
 
+/// Red when `publish_of` does not ask whether something of its client is still held.
+#[test]
+fn a_message_does_not_overtake_one_that_was_held_until_now() {
+    let mut node = cores(2);
+    node.ask(0, 1, "subscribe a");
+    node.cores[1].frames_stall = true;
+    assert_eq!(node.ask(0, 3, "set k3 1\npublish a 0"), "");
+    node.cores[1].frames_stall = false;
+    // One of these is sent when the write is known to be settled and nothing was done about it.
+    for number in 1..9 {
+        node.turn();
+        node.send(0, 3, &format!("publish a {number}"));
+    }
+    node.settle();
+    let expected: Vec<_> = (0..9).map(|number| message("a", &number.to_string())).collect();
+    assert_eq!(node.cores[0].received(1), expected.join(" "));
+}
+
 /// Red when `publish_of` looks at no gates.
 #[test]
 fn a_message_waits_for_the_writes_that_its_publisher_made_before_it() {
