@@ -46,11 +46,11 @@ pub const OUTPUT_BUDGET: usize = 1024 * 1024 * 1024;
 /// (Redis: `client-output-buffer-limit pubsub`).
 pub const SUBSCRIBER_SIZE_HARD: usize = 32 * 1024 * 1024;
 
-/// A subscriber with this many bytes waiting is cut off after [`SUBSCRIBER_SOFT_US`].
+/// A subscriber with this many bytes waiting is cut off after [`SUBSCRIBER_SOFT_S`].
 pub const SUBSCRIBER_SIZE_SOFT: usize = 8 * 1024 * 1024;
 
-/// How long a subscriber may be above [`SUBSCRIBER_SIZE_SOFT`]: microseconds.
-pub const SUBSCRIBER_SOFT_US: u64 = 60_000_000;
+/// How long a subscriber may be above [`SUBSCRIBER_SIZE_SOFT`]: seconds.
+pub const SUBSCRIBER_SOFT_S: u64 = 60;
 
 /// The databases SELECT can name.
 pub const DATABASES: u16 = 16;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use base::limits::{SUBSCRIBER_SIZE_HARD, SUBSCRIBER_SIZE_SOFT, SUBSCRIBER_SOFT_US};
+use base::limits::{SUBSCRIBER_SIZE_HARD, SUBSCRIBER_SIZE_SOFT, SUBSCRIBER_SOFT_S};
 use base::{CoreId, Now};
 use net::{Encoder, Protocol};
 
@@ -32,12 +32,12 @@ pub struct OutputLimit {
     pub hard: usize,
     /// Above this it is cut off after a while: bytes.
     pub soft: usize,
-    pub soft_us: u64,
+    pub soft_s: u64,
 }
 
 impl Default for OutputLimit {
     fn default() -> Self {
-        Self { hard: SUBSCRIBER_SIZE_HARD, soft: SUBSCRIBER_SIZE_SOFT, soft_us: SUBSCRIBER_SOFT_US }
+        Self { hard: SUBSCRIBER_SIZE_HARD, soft: SUBSCRIBER_SIZE_SOFT, soft_s: SUBSCRIBER_SOFT_S }
     }
 }
 
@@ -50,7 +50,11 @@ impl OutputLimit {
         let hard = parse_size(words.next()?)?;
         let soft = parse_size(words.next()?)?;
         let seconds: u64 = words.next()?.parse().ok()?;
-        Some(Self { hard, soft, soft_us: seconds.saturating_mul(1_000_000) })
+        Some(Self { hard, soft, soft_s: seconds })
+    }
+
+    fn soft_us(self) -> u64 {
+        self.soft_s.saturating_mul(1_000_000)
     }
 }
 
@@ -181,7 +185,7 @@ impl Node {
                 return false;
             }
             let since_us = session.slow_since_us.expect("it is among the slow");
-            if now.monotonic_us < since_us.saturating_add(limit.soft_us) {
+            if now.monotonic_us < since_us.saturating_add(limit.soft_us()) {
                 return true;
             }
             stats.subscribers_cut_off += 1;
@@ -194,7 +198,7 @@ impl Node {
     /// When the next subscriber is to be cut off, unless it reads.
     pub(crate) fn slow_deadline_us(&self) -> Option<u64> {
         let slow = self.pubsub.slow.iter().filter_map(|id| self.sessions.get(*id)?.slow_since_us);
-        Some(slow.min()?.saturating_add(self.pubsub.limit.soft_us))
+        Some(slow.min()?.saturating_add(self.pubsub.limit.soft_us()))
     }
 }
 
@@ -212,7 +216,7 @@ mod tests {
     fn the_limit_of_subscribers_is_found_among_the_classes() {
         let all = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60";
         assert_eq!(OutputLimit::parse(all), Some(OutputLimit::default()));
-        let own = OutputLimit { hard: 1000, soft: 0, soft_us: 5_000_000 };
+        let own = OutputLimit { hard: 1000, soft: 0, soft_s: 5 };
         assert_eq!(OutputLimit::parse("pubsub 1k 0 5"), Some(own));
         for wrong in ["", "normal 0 0 0", "pubsub 1 2", "pubsub 1x 2 3"] {
             assert_eq!(OutputLimit::parse(wrong), None, "{wrong}");

@@ -253,7 +253,7 @@ fn a_subscriber_that_does_not_read_is_cut_off_and_holds_nobody_up() {
     for count in [1, 2] {
         let mut node = cores(count);
         let last = usize::from(count) - 1;
-        let limit = OutputLimit { hard: 10_000, soft: 2_000, soft_us: 1_000_000 };
+        let limit = OutputLimit { hard: 10_000, soft: 2_000, soft_s: 1 };
         node.cores[0].node.set_subscriber_limit(limit);
         for client in 1..=3 {
             node.ask(0, client, "subscribe a");
