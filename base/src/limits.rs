@@ -42,16 +42,6 @@ pub const OUTPUT_SIZE_PAUSE: usize = 64 * 1024 * 1024;
 /// Parked and unsent replies of a whole core; above this, no socket is read.
 pub const OUTPUT_BUDGET: usize = 1024 * 1024 * 1024;
 
-/// A subscriber with this many bytes waiting is cut off
-/// (Redis: `client-output-buffer-limit pubsub`).
-pub const SUBSCRIBER_SIZE_HARD: usize = 32 * 1024 * 1024;
-
-/// A subscriber with this many bytes waiting is cut off after [`SUBSCRIBER_SOFT_S`].
-pub const SUBSCRIBER_SIZE_SOFT: usize = 8 * 1024 * 1024;
-
-/// How long a subscriber may be above [`SUBSCRIBER_SIZE_SOFT`]: seconds.
-pub const SUBSCRIBER_SOFT_S: u64 = 60;
-
 /// The databases SELECT can name.
 pub const DATABASES: u16 = 16;
 
@@ -67,4 +57,3 @@ const _: () = assert!((STRING_SIZE_MAX as u64) < ENTRY_SIZE_MAX as u64);
 const _: () = assert!(SEGMENT_SIZE_MIN <= SEGMENT_SIZE);
 const _: () = assert!(STRING_SIZE_MAX < QUERY_BUFFER_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_PAUSE < OUTPUT_BUDGET);
-const _: () = assert!(SUBSCRIBER_SIZE_SOFT <= SUBSCRIBER_SIZE_HARD);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, Now, limits};
+use base::{ConnectionId, Now};
 use net::{Decoded, Decoder, Front, Protocol, ProtocolError};
 
 use crate::dispatch::Flow;
@@ -28,7 +28,7 @@ const STUCK_US: u64 = 10_000_000;
 pub(crate) const RELIEF_US: u64 = 100_000;
 
 impl Node {
-    pub(crate) fn accept(&mut self, id: ConnectionId, peer: std::net::SocketAddr) {
+    pub(crate) fn accept(&mut self, id: ConnectionId, peer: std::net::SocketAddr, now: Now) {
         self.stats.connections_received += 1;
         self.clients_numbered += 1;
         // Numbers of different cores do not meet.
@@ -36,6 +36,7 @@ impl Node {
         let number = (self.clients_numbered - 1) * cores + u64::from(self.core.0) + 1;
         let client = Client::new(number, peer, &self.config);
         let mut session = Box::new(Session::new(id, client));
+        session.received_us = now.monotonic_us;
         if let Some(refusal) = self.refuses_client(&session) {
             self.stats.connections_rejected += 1;
             session.replies.begin(&mut self.pool).extend_from_slice(refusal);
@@ -48,7 +49,7 @@ impl Node {
     }
 
     fn refuses_client(&self, session: &Session) -> Option<&'static [u8]> {
-        if self.config.clients_max <= self.sessions.len() + self.clients_elsewhere {
+        if self.settings.clients_max <= self.sessions.len() + self.clients_elsewhere {
             return Some(b"-ERR max number of clients reached\r\n");
         }
         let open = self.config.password.is_none() && self.config.protected_mode;
@@ -70,6 +71,7 @@ impl Node {
     pub(crate) fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
         let Some(mut session) = self.sessions.take(id) else { return };
         self.stats.net_input_bytes += bytes.len() as u64;
+        session.received_us = now.monotonic_us;
         if self.phase == Phase::Serving && !session.client.closing && !session.closed {
             if session.held.is_some() {
                 session.input.keep(bytes, 0);
@@ -78,10 +80,11 @@ impl Node {
                 self.run_input(&mut session, bytes, now);
             }
             let held = session.input.rest().len() + session.decoder.allocated();
-            if limits::QUERY_BUFFER_SIZE_MAX < held {
+            if self.settings.query_size_max < held {
                 session.client.closing = true;
                 session.input = Input::default();
             }
+            self.count_input(&mut session);
             queue_flush(&mut self.flush, &mut session);
         }
         self.sessions.put_back(session);
@@ -225,6 +228,7 @@ impl Node {
             session.run_queued = false;
             if !session.client.closing && !session.closed {
                 self.run_input(&mut session, &[], now);
+                self.count_input(&mut session);
                 if session.held.is_none() && session.stopped && !session.ended {
                     session.stopped = false;
                     self.outputs.push_back(Pending::StartReceive { id });
@@ -263,6 +267,7 @@ impl Node {
             self.unwatch(&mut session);
             self.unsubscribe_all(&mut session);
             self.output_size -= session.output_size();
+            self.input_size -= session.counted_input;
             session.replies.clear(&mut self.pool);
             self.room.remove(Waiter::Client(id));
         }
@@ -301,8 +306,9 @@ impl Node {
             }
         }
         if session.client.closing && session.is_drained() {
-            session.closed = true;
-            self.outputs.push_back(Pending::Close { id: session.id });
+            self.close_now(session);
+        } else {
+            self.limit_output(session, now);
         }
     }
 

@@ -18,8 +18,8 @@
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, CoreId, LogIndex, Now, Prng, SliceId, limits};
-use engine::{AccessPolicy, Classes, Notes};
+use base::{ConnectionId, CoreId, FrameSequence, LogIndex, Now, Prng, SliceId, limits};
+use engine::{Classes, Notes};
 use net::BufferPool;
 use wal::Wal;
 
@@ -27,7 +27,11 @@ use crate::clients::{RELIEF_US, queue_flush};
 use crate::config::Config;
 use crate::cores::Stalled;
 use crate::event::{Event, Output, Pending};
+use crate::eviction::Eviction;
+use crate::expiry_cycle::ExpiryCycle;
+use crate::idle::IdleCheck;
 use crate::loans::Loans;
+use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::planted::{Plant, Planted};
@@ -36,14 +40,18 @@ use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
 use crate::session::{Session, Sessions};
+use crate::settings::Settings;
 use crate::slices::Slices;
 use crate::stats::Stats;
-use crate::topology::Topology;
+use crate::topology::{SliceSet, Topology};
 use crate::transactions::Transactions;
 use crate::watches::WatchId;
 
 /// A batch this large is closed even while the log's window is full: bytes.
 const BATCH_SIZE_MAX: usize = limits::FRAME_SIZE_MAX;
+
+/// A batch this large is worth a frame of its own: bytes.
+const BATCH_SIZE_FULL: usize = 16 * 1024;
 
 /// Reply buffers kept for use again, and their sizes: bytes.
 const POOL_COUNT_MAX: usize = 4096;
@@ -76,13 +84,21 @@ pub struct Node {
     pub(crate) transactions: Transactions,
     pub(crate) loans: Loans,
     pub(crate) wal: Wal,
+    /// Frames on their way to the disk, and the bytes of effects in them.
+    frames: VecDeque<(FrameSequence, usize)>,
     pub(crate) stats: Stats,
     pub(crate) started_us: u64,
     pub(crate) planted: Planted,
     pub(crate) prng: Prng,
     /// What the last command left beside its reply.
     pub(crate) notes: Notes,
-    pub(crate) access_policy: AccessPolicy,
+    pub(crate) settings: Settings,
+    pub(crate) census: Census,
+    pub(crate) expiry: ExpiryCycle,
+    pub(crate) eviction: Eviction,
+    pub(crate) idle: IdleCheck,
+    /// Slices that may have something to free.
+    pub(crate) untidy: SliceSet,
     pub(crate) notify_classes: Classes,
     pub(crate) pubsub: PubSub,
     pub(crate) sessions: Sessions,
@@ -113,6 +129,8 @@ pub struct Node {
     pub(crate) scratch: Vec<u8>,
     /// Bytes of replies that no client's kernel has taken yet, parked or not.
     pub(crate) output_size: usize,
+    /// Bytes of requests that were not executed.
+    pub(crate) input_size: usize,
     /// When the largest of the stuck clients was last given up, for lack of memory.
     pub(crate) relieved_us: u64,
     pub(crate) clients_numbered: u64,
@@ -152,13 +170,19 @@ impl Node {
             registry: Registry::shared(),
             planted: Planted::default(),
             notes: Notes::default(),
-            access_policy: AccessPolicy::default(),
+            settings: Settings::new(&config),
+            census: Census::new(topology.cores(), topology.slices()),
+            expiry: ExpiryCycle::default(),
+            eviction: Eviction::default(),
+            idle: IdleCheck::default(),
+            untidy: SliceSet::default(),
             notify_classes: configured_classes(&config.settings),
-            pubsub: PubSub::new(core, topology.cores(), &config.settings),
+            pubsub: PubSub::new(core, topology.cores()),
             sessions: Sessions::default(),
             parked: parked.collect(),
             pool: BufferPool::new(POOL_COUNT_MAX, POOL_CAPACITY_FIRST, POOL_CAPACITY_MAX),
             outputs: VecDeque::new(),
+            frames: VecDeque::new(),
             outbox: Outbox::new(topology.cores()),
             early: VecDeque::new(),
             flush: Vec::new(),
@@ -172,6 +196,7 @@ impl Node {
             asked: 0,
             scratch: Vec::new(),
             output_size: 0,
+            input_size: 0,
             relieved_us: 0,
             clients_numbered: 0,
             clients_elsewhere: 0,
@@ -193,7 +218,7 @@ impl Node {
     /// Takes one event.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
         match event {
-            Event::Accepted { id, peer, .. } => self.accept(id, peer),
+            Event::Accepted { id, peer, .. } => self.accept(id, peer, now),
             Event::Received { id, bytes } => self.receive(id, bytes, now),
             Event::Sent { id, buffer } => self.note_sent(id, buffer, now),
             Event::Ended { id } => self.note_ended(id),
@@ -219,6 +244,7 @@ impl Node {
         self.wal.handle_time(now);
         if self.phase != Phase::Starting {
             self.run_loans(now);
+            self.run_upkeep(now);
         }
         self.take_events(&[]);
         if self.wal.is_running() {
@@ -236,6 +262,11 @@ impl Node {
 
     /// The next thing to be done, until None.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        // The end comes after everything, what the other cores are to know included.
+        let is_end = matches!(self.outputs.front(), Some(Pending::Exit));
+        if is_end && let Some((to, parcel)) = self.outbox.poll(self.wal.durable()) {
+            return Some(Output::Parcel { to, parcel, wake: true });
+        }
         if let Some(pending) = self.outputs.pop_front() {
             return Some(match pending {
                 Pending::Listen => Output::Listen,
@@ -266,8 +297,15 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        let slow = self.slow_deadline_us();
-        [deadline, relief, slow, self.wal.poll_timeout()].into_iter().flatten().min()
+        [deadline, relief, self.upkeep_timeout(), self.slow_deadline_us(), self.wal.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What may be changed while the node runs; of this core alone.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
     }
 
     /// Clients connected to this core now.
@@ -333,20 +371,37 @@ impl Node {
     }
 
     fn close_batch(&mut self, now: Now) {
-        // While the window is full the batches go on gathering: that is the group commit.
-        let size_max = BATCH_SIZE_MAX.min(self.config.entry_size_max / 2);
-        if self.wal.window_is_full() && self.slices.batch_size_max() < size_max {
+        if !self.is_batch_due() {
             return;
         }
-        let Self { slices, transactions, planted, wal, .. } = self;
+        let Self { slices, transactions, planted, wal, frames, .. } = self;
+        let size = slices.open_size();
         slices.close(transactions, now, planted);
         let emitted = slices.emit(wal);
         if let Some(frame) = wal.close_batch(now) {
             slices.note_frame(&emitted, frame);
+            frames.push_back((frame, size));
         }
     }
 
+    /// Whether the open batches go to the log now.
+    ///
+    /// With nothing on its way they do. While the window is full they go on gathering: that is
+    /// the group commit. In between, a batch waits until it is as large as what is on its way:
+    /// clients that wait for their writes would otherwise fall apart into as many small groups as
+    /// the window has places, each paying for a frame of its own.
+    fn is_batch_due(&self) -> bool {
+        let size = self.slices.open_size();
+        let size_max = BATCH_SIZE_MAX.min(self.config.entry_size_max / 2);
+        if self.wal.window_is_full() {
+            return size_max <= self.slices.batch_size_max();
+        }
+        let on_their_way: usize = self.frames.iter().map(|(_, size)| size).sum();
+        BATCH_SIZE_FULL <= size || on_their_way <= size
+    }
+
     fn settle(&mut self, now: Now) {
+        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         let Self { slices, transactions, planted, wal, outbox, parked, sessions, flush, .. } = self;
         let mut moves = 0;
         slices.settle(wal, transactions, outbox, planted, |slice, settled| {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use base::{ConnectionId, CoreId, Gate, LogIndex, Now, SliceId};
 use engine::{Classes, KeyEvent};
 
-use self::deliver::{Delivery, OutputLimit};
+use self::deliver::Delivery;
 use self::held::{Body, Held};
 use self::topics::{Count, Kind, Name, Receivers, Topics};
 use crate::clients::queue_run;
@@ -60,7 +60,6 @@ pub(crate) struct PubSub {
     owed: Vec<usize>,
     /// Clients that wait until less is held and less is on its way.
     waiting: Vec<ConnectionId>,
-    limit: OutputLimit,
     /// Subscribers over their soft limit.
     slow: Vec<ConnectionId>,
 }
@@ -123,9 +122,7 @@ impl Subscriptions {
 }
 
 impl PubSub {
-    pub(crate) fn new(core: CoreId, cores: u16, settings: &[(String, String)]) -> Self {
-        let limit = settings.iter().find(|(name, _)| name == "client-output-buffer-limit");
-        let limit = limit.and_then(|(_, value)| OutputLimit::parse(value)).unwrap_or_default();
+    pub(crate) fn new(core: CoreId, cores: u16) -> Self {
         Self {
             topics: Topics::new(core, cores),
             deliveries: VecDeque::new(),
@@ -134,7 +131,6 @@ impl PubSub {
             is_far_ahead: false,
             owed: vec![0; usize::from(cores)],
             waiting: Vec::new(),
-            limit,
             slow: Vec::new(),
         }
     }
@@ -171,12 +167,6 @@ impl Node {
     /// called on every core.
     pub fn set_notify_classes(&mut self, classes: Classes) {
         self.notify_classes = classes;
-    }
-
-    /// From here on subscribers are cut off at this limit (`client-output-buffer-limit pubsub`).
-    /// To be called on every core.
-    pub fn set_subscriber_limit(&mut self, limit: OutputLimit) {
-        self.pubsub.limit = limit;
     }
 
     /// Subscribes a client; nothing happens if it has.

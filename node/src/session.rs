@@ -27,8 +27,14 @@ pub(crate) struct Session {
     pub(crate) replies: ReplyQueue,
     /// Bytes of the buffer that is on its way; None if there is none.
     pub(crate) sending: Option<usize>,
-    /// When a buffer last left or was taken: microseconds.
+    /// When the client last sent something, and when a buffer last left or was taken:
+    /// microseconds.
+    pub(crate) received_us: u64,
     pub(crate) progress_us: u64,
+    /// Since when more replies wait than the soft limit allows.
+    pub(crate) over_soft_us: Option<u64>,
+    /// Bytes of requests that are counted for this client.
+    pub(crate) counted_input: usize,
     /// Since when so much waits for it that it is to be cut off if that lasts: microseconds.
     pub(crate) slow_since_us: Option<u64>,
     /// The client sends no more: once its input is executed, the session ends.
@@ -104,7 +110,10 @@ impl Session {
             input: Input::default(),
             replies: ReplyQueue::default(),
             sending: None,
+            received_us: 0,
             progress_us: 0,
+            over_soft_us: None,
+            counted_input: 0,
             slow_since_us: None,
             ended: false,
             granted: false,
@@ -184,6 +193,15 @@ impl Sessions {
         let session = self.take(id)?;
         self.count -= 1;
         Some(session)
+    }
+
+    /// Places there are, taken or not.
+    pub(crate) fn places(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn id_at(&self, place: usize) -> Option<ConnectionId> {
+        Some(self.table.get(place)?.as_ref()?.id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {

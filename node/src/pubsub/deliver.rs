@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use base::limits::{SUBSCRIBER_SIZE_HARD, SUBSCRIBER_SIZE_SOFT, SUBSCRIBER_SOFT_S};
 use base::{CoreId, Now};
 use net::{Encoder, Protocol};
 
@@ -22,57 +21,6 @@ pub(crate) struct Delivery {
     pub(crate) publication: Arc<Publication>,
     /// The core it was published on.
     pub(crate) from: CoreId,
-}
-
-/// How much may wait for a subscriber (Redis: `client-output-buffer-limit pubsub`); zero means
-/// without limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutputLimit {
-    /// Above this it is cut off at once: bytes.
-    pub hard: usize,
-    /// Above this it is cut off after a while: bytes.
-    pub soft: usize,
-    pub soft_s: u64,
-}
-
-impl Default for OutputLimit {
-    fn default() -> Self {
-        Self { hard: SUBSCRIBER_SIZE_HARD, soft: SUBSCRIBER_SIZE_SOFT, soft_s: SUBSCRIBER_SOFT_S }
-    }
-}
-
-impl OutputLimit {
-    /// Reads the limit of class `pubsub` from a list of classes, each with its two sizes and its
-    /// seconds.
-    pub fn parse(value: &str) -> Option<Self> {
-        let mut words = value.split_ascii_whitespace();
-        words.find(|word| word.eq_ignore_ascii_case("pubsub"))?;
-        let hard = parse_size(words.next()?)?;
-        let soft = parse_size(words.next()?)?;
-        let seconds: u64 = words.next()?.parse().ok()?;
-        Some(Self { hard, soft, soft_s: seconds })
-    }
-
-    fn soft_us(self) -> u64 {
-        self.soft_s.saturating_mul(1_000_000)
-    }
-}
-
-/// A number of bytes, with the units of the configuration.
-fn parse_size(word: &str) -> Option<usize> {
-    let digits = word.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(word.len());
-    let (number, unit) = word.split_at(digits);
-    let unit = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" => 1000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<usize>().ok()?.checked_mul(unit)
 }
 
 /// One publication for the subscribers of one topic, in each protocol that one of them speaks.
@@ -135,7 +83,8 @@ impl Node {
             let mut encoded = Encoded::default();
             let mut last: Option<Vec<u8>> = None;
             let Self { pubsub, sessions, pool, flush, output_size, outputs, stats, .. } = self;
-            let PubSub { topics, limit, slow, .. } = pubsub;
+            let PubSub { topics, slow, .. } = pubsub;
+            let limit = self.settings.pubsub_output_limit;
             let Publication { kind, ref channel, .. } = *publication;
             topics.for_each_subscriber(kind, channel, from, |kind, topic, id| {
                 if kind == Kind::Pattern && last.as_deref() != Some(topic) {
@@ -177,7 +126,8 @@ impl Node {
             return;
         }
         let Self { pubsub, sessions, outputs, stats, .. } = self;
-        let PubSub { limit, slow, .. } = pubsub;
+        let PubSub { slow, .. } = pubsub;
+        let limit = self.settings.pubsub_output_limit;
         slow.retain(|&id| {
             let Some(session) = sessions.get_mut(id) else { return false };
             if session.closed || limit.soft == 0 || session.output_size() <= limit.soft {
@@ -198,7 +148,7 @@ impl Node {
     /// When the next subscriber is to be cut off, unless it reads.
     pub(crate) fn slow_deadline_us(&self) -> Option<u64> {
         let slow = self.pubsub.slow.iter().filter_map(|id| self.sessions.get(*id)?.slow_since_us);
-        Some(slow.min()?.saturating_add(self.pubsub.limit.soft_us()))
+        Some(slow.min()?.saturating_add(self.settings.pubsub_output_limit.soft_us()))
     }
 }
 
@@ -206,20 +156,4 @@ impl Node {
 fn cut_off(session: &mut Session) {
     session.closed = true;
     session.client.closing = true;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_of_subscribers_is_found_among_the_classes() {
-        let all = "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60";
-        assert_eq!(OutputLimit::parse(all), Some(OutputLimit::default()));
-        let own = OutputLimit { hard: 1000, soft: 0, soft_s: 5 };
-        assert_eq!(OutputLimit::parse("pubsub 1k 0 5"), Some(own));
-        for wrong in ["", "normal 0 0 0", "pubsub 1 2", "pubsub 1x 2 3"] {
-            assert_eq!(OutputLimit::parse(wrong), None, "{wrong}");
-        }
-    }
 }

@@ -96,7 +96,7 @@ fn a_transaction_is_shown_as_it_executes_and_no_password_is() {
 fn a_monitor_that_does_not_read_is_cut_off() {
     let mut node = cores(2);
     let limit = OutputLimit { hard: 1_000, soft: 0, soft_s: 0 };
-    node.cores[0].node.set_subscriber_limit(limit);
+    node.cores[0].node.settings_mut().pubsub_output_limit = limit;
     node.ask(0, 1, "monitor");
     node.cores[0].clients.get_mut(&1).expect("it connected").stuck = true;
     for _ in 0..40 {
@@ -109,7 +109,8 @@ fn a_monitor_that_does_not_read_is_cut_off() {
 #[test]
 fn commands_wait_for_a_core_that_is_far_behind_with_its_monitors() {
     let mut node = cores(2);
-    node.cores[0].node.set_subscriber_limit(OutputLimit { hard: 0, soft: 0, soft_s: 0 });
+    let limit = OutputLimit { hard: 0, soft: 0, soft_s: 0 };
+    node.cores[0].node.settings_mut().pubsub_output_limit = limit;
     node.ask(0, 1, "monitor");
     node.parcels_stall = true;
     let size = 1 << 20;

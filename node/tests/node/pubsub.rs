@@ -254,7 +254,7 @@ fn a_subscriber_that_does_not_read_is_cut_off_and_holds_nobody_up() {
         let mut node = cores(count);
         let last = usize::from(count) - 1;
         let limit = OutputLimit { hard: 10_000, soft: 2_000, soft_s: 1 };
-        node.cores[0].node.set_subscriber_limit(limit);
+        node.cores[0].node.settings_mut().pubsub_output_limit = limit;
         for client in 1..=3 {
             node.ask(0, client, "subscribe a");
         }
@@ -311,14 +311,11 @@ fn a_core_that_does_not_keep_up_holds_publishers_back_and_loses_nothing() {
     assert_eq!(node.cores[0].received(1).matches("message").count(), 200);
 }
 
-/// The settings of a class of clients and of notifications are read when the node starts.
+/// Red when a node starts with no classes.
 #[test]
-fn settings_are_taken_from_the_configuration() {
+fn notifications_that_the_configuration_asks_for_are_published_from_the_start() {
     let mut config = crate::world::config();
     config.settings.push(("notify-keyspace-events".into(), "KEA".into()));
-    config
-        .settings
-        .push(("client-output-buffer-limit".into(), "normal 0 0 0 pubsub 1kb 0 0".into()));
     let topology = node::Topology::new(1, 4);
     let mut node = Cores::with(&config, topology, vec![crate::world::MemoryLog::default()]);
     node.cores[0].connect(1);
@@ -326,9 +323,4 @@ fn settings_are_taken_from_the_configuration() {
     node.ask(0, 1, "psubscribe *");
     assert_eq!(node.ask(0, 2, "set b 1"), "+OK");
     assert_eq!(node.cores[0].received(1).matches("pmessage").count(), 2);
-    node.cores[0].clients.get_mut(&1).expect("it connected").stuck = true;
-    for _ in 0..20 {
-        node.ask(0, 2, "set b 1");
-    }
-    assert!(node.cores[0].clients[&1].closed);
 }
