@@ -10,6 +10,7 @@ use base::{FrameSequence, LogIndex, Now, SliceId, Term};
 
 use crate::config::REDIS_VERSION;
 use crate::node::Node;
+use crate::pubsub::topics::Kind;
 use crate::stats::Stats;
 
 /// Title, whether it is part of the default, and what it prints.
@@ -217,6 +218,12 @@ fn stats(told: &Told<'_>, lines: &mut Lines) {
     add("protocol_errors", |stats| stats.protocol_errors);
     add("writes_refused", |stats| stats.writes_refused);
     add("clients_given_up", |stats| stats.clients_given_up);
+    add("client_output_buffer_limit_disconnections", |stats| stats.subscribers_cut_off);
+    add("messages_delivered", |stats| stats.messages_delivered);
+    let topics = &told.node.pubsub.topics;
+    lines.add("pubsub_channels", topics.len(Kind::Channel));
+    lines.add("pubsub_patterns", topics.len(Kind::Pattern));
+    lines.add("pubsubshard_channels", topics.len(Kind::ShardChannel));
 }
 
 fn replication(told: &Told<'_>, lines: &mut Lines) {
