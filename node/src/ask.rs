@@ -10,12 +10,24 @@ use base::{ConnectionId, CoreId, Now};
 use crate::commands::CoreFacts;
 use crate::node::Node;
 use crate::parcel::{Gates, Message};
+use crate::pause::PauseScope;
+use crate::roster::{ClientFacts, Selection};
 
 /// What is asked.
 #[derive(Debug)]
 pub(crate) enum Question {
     /// Counters and sizes, for INFO.
     Facts,
+    /// Which of these clients are here?
+    Clients(Selection),
+    /// End the connections of these clients.
+    Kill(Selection),
+    /// Hold the clients until then: microseconds of the monotonic clock.
+    Pause {
+        until_us: u64,
+        scope: PauseScope,
+    },
+    Unpause,
 }
 
 /// What one core says.
@@ -29,6 +41,10 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum AnswerBody {
     Facts(Box<CoreFacts>),
+    Clients(Vec<ClientFacts>),
+    Count(usize),
+    /// It was done.
+    Done,
 }
 
 /// Whose question it is.
@@ -85,12 +101,24 @@ impl Node {
 
     /// What this core says.
     pub(crate) fn answer(&mut self, question: &Question, now: Now) -> Answer {
-        match question {
+        let body = match question {
             Question::Facts => {
                 let facts = CoreFacts::of(self, now);
-                Answer { body: AnswerBody::Facts(Box::new(facts)), gates: self.open_gates() }
+                let gates = self.open_gates();
+                return Answer { body: AnswerBody::Facts(Box::new(facts)), gates };
             }
-        }
+            Question::Clients(selection) => AnswerBody::Clients(self.client_facts(selection, now)),
+            Question::Kill(selection) => AnswerBody::Count(self.kill_clients(selection)),
+            Question::Pause { until_us, scope } => {
+                self.pause(*until_us, *scope);
+                AnswerBody::Done
+            }
+            Question::Unpause => {
+                self.unpause();
+                AnswerBody::Done
+            }
+        };
+        Answer { body, gates: Gates::new() }
     }
 
     /// What settles last of everything executed on this core's slices.

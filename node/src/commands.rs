@@ -13,7 +13,7 @@ use engine::Command;
 use crate::node::Node;
 use crate::registry::Run;
 use crate::reply::ReplyWriter;
-use crate::session::Client;
+use crate::session::{Client, Standing};
 
 /// Every family of the node.
 pub(crate) const FAMILIES: &[&[Command<Run>]] =
@@ -26,6 +26,7 @@ pub(crate) use info::CoreFacts;
 #[derive(Debug)]
 pub(crate) struct SessionCx<'a> {
     pub(crate) client: &'a mut Client,
+    pub(crate) standing: Standing,
     pub(crate) node: &'a Node,
     pub(crate) reply: ReplyWriter<'a>,
     pub(crate) now: Now,

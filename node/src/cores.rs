@@ -197,10 +197,10 @@ impl Node {
 
     /// Puts a reply into its place among its client's.
     pub(crate) fn deliver(&mut self, address: ReturnAddress, body: Body<'_>, gates: Gates) {
-        let ReturnAddress { connection, ticket, .. } = address;
+        let ReturnAddress { connection, ticket, is_muted, .. } = address;
         let Some(mut session) = self.sessions.take(connection) else { return };
         let before = session.replies.len();
-        let is_muted = session.closed;
+        let is_muted = is_muted || session.closed;
         let pool = &mut self.pool;
         match body {
             _ if is_muted => session.replies.fill(ticket, b"", &[], pool),
@@ -360,7 +360,12 @@ impl Node {
         let needed = match executed {
             Executed::Done(gates) => {
                 let gates = session.client.durability.waits_for(gates);
-                self.finish_job(&mut session, ticket, &mut out, &gates);
+                if job.address.is_muted {
+                    out.clear();
+                    self.finish_job(&mut session, ticket, &mut out, &[]);
+                } else {
+                    self.finish_job(&mut session, ticket, &mut out, &gates);
+                }
                 None
             }
             // A batch that is full is closed with the session.

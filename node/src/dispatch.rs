@@ -37,6 +37,8 @@ pub(crate) enum Flow {
     NeedsVacancies,
     /// Nothing was executed: the other cores are being asked.
     NeedsAnswers,
+    /// Nothing was executed: CLIENT PAUSE must end.
+    NeedsUnpause,
 }
 
 /// Replies of one client that may be under way from other cores.
@@ -54,7 +56,23 @@ impl Node {
         now: Now,
     ) -> Flow {
         let (name, args) = words.split_first().expect("a request has at least its name");
+        let flow = self.dispatch_words(session, name, args, now);
+        if flow == Flow::Done {
+            session.client.commands += 1;
+            session.client.reply_mode = session.client.reply_mode.next();
+        }
+        flow
+    }
+
+    fn dispatch_words(
+        &mut self,
+        session: &mut Session,
+        name: &[u8],
+        args: Args<'_>,
+        now: Now,
+    ) -> Flow {
         match self.resolve(session, name, args) {
+            Ok((command, _)) if self.is_paused(session, command, now) => Flow::NeedsUnpause,
             Ok((command, args)) => match &mut session.client.transaction {
                 Some(transaction) if is_queued(command) => {
                     transaction.queue(command, args);
@@ -64,7 +82,10 @@ impl Node {
                     self.reply(session, |reply| engine::ReplySink::simple(reply, "QUEUED"));
                     Flow::Done
                 }
-                _ => self.dispatch_command(session, command, args, now),
+                _ => {
+                    session.client.last_command = Some(command);
+                    self.dispatch_command(session, command, args, now)
+                }
             },
             Err(error) => {
                 if let Some(transaction) = &mut session.client.transaction {
@@ -120,13 +141,14 @@ impl Node {
     ) {
         let before = session.replies.len();
         session.replies.begin(&mut self.pool);
+        let standing = session.standing();
         let Session { client, replies, .. } = session;
         let reply = ReplyWriter::new(replies.buffer(), client.protocol);
-        let mut cx = SessionCx { client, node: self, reply, now };
+        let mut cx = SessionCx { client, standing, node: self, reply, now };
         if let Err(error) = handler(&mut cx, args) {
             self.note_failure(session, &error);
         }
-        session.replies.commit(&[], &mut self.pool);
+        session.commit(&[], &mut self.pool);
         self.note_reply(session, before);
     }
 
@@ -141,6 +163,7 @@ impl Node {
             None => {
                 let mut ignored = Vec::new();
                 let mut cx = SessionCx {
+                    standing: session.standing(),
                     client: &mut session.client,
                     node: self,
                     reply: ReplyWriter::new(&mut ignored, Protocol::Resp2),
@@ -163,14 +186,15 @@ impl Node {
         };
         let before = session.replies.len();
         session.replies.begin(&mut self.pool);
+        let standing = session.standing();
         let Session { client, replies, .. } = session;
         let gates: Gates = answers.iter().flat_map(|answer| answer.gates.iter().copied()).collect();
         let reply = ReplyWriter::new(replies.buffer(), client.protocol);
-        let mut cx = SessionCx { client, node: self, reply, now };
+        let mut cx = SessionCx { client, standing, node: self, reply, now };
         if let Err(error) = (run.reply)(&mut cx, args, answers) {
             self.note_failure(session, &error);
         }
-        session.replies.commit(&gates, &mut self.pool);
+        session.commit(&gates, &mut self.pool);
         self.note_reply(session, before);
         Flow::Done
     }
@@ -222,7 +246,7 @@ impl Node {
         match self.execute(&task, now, session.replies.buffer()) {
             Executed::Done(gates) => {
                 let gates = session.client.durability.waits_for(gates);
-                session.replies.commit(&gates, &mut self.pool);
+                session.commit(&gates, &mut self.pool);
                 self.stats.replies_parked += u64::from(!gates.is_empty());
                 self.note_reply(session, before);
                 Flow::Done
@@ -255,7 +279,8 @@ impl Node {
     /// Leaves a place among the client's replies.
     pub(crate) fn reserve(&mut self, session: &mut Session) -> ReturnAddress {
         let ticket = session.replies.reserve();
-        ReturnAddress { core: self.core, connection: session.id, ticket }
+        let is_muted = session.client.reply_mode.is_muted();
+        ReturnAddress { core: self.core, connection: session.id, ticket, is_muted }
     }
 
     pub(crate) fn add_job(
@@ -279,7 +304,7 @@ impl Node {
         let before = session.replies.len();
         let out = session.replies.begin(&mut self.pool);
         write(&mut ReplyWriter::new(out, session.client.protocol));
-        session.replies.commit(&[], &mut self.pool);
+        session.commit(&[], &mut self.pool);
         self.note_reply(session, before);
     }
 

@@ -14,8 +14,10 @@ mod node;
 
 mod clients;
 mod input;
+mod pause;
 mod registry;
 mod reply;
+mod roster;
 mod session;
 
 mod caller;

@@ -47,6 +47,10 @@ impl Transaction {
         self.commands.push(Queued { command, words, asking: None });
     }
 
+    pub(crate) fn has_write(&self) -> bool {
+        self.commands.iter().any(|queued| queued.command.is_write())
+    }
+
     /// Bytes held.
     pub(crate) fn size(&self) -> usize {
         self.size
@@ -256,7 +260,7 @@ impl Node {
                 Executed::Done(gates) => {
                     let gates = session.client.durability.waits_for(gates);
                     session.replies.begin(&mut self.pool).extend_from_slice(&out);
-                    session.replies.commit(&gates, &mut self.pool);
+                    session.commit(&gates, &mut self.pool);
                     self.output_size += session.replies.len() - before;
                     Flow::Done
                 }
@@ -295,6 +299,7 @@ impl Node {
                     let args = queued.words.borrow();
                     let mut ignored = Vec::new();
                     let mut cx = SessionCx {
+                        standing: session.standing(),
                         client: &mut session.client,
                         node: self,
                         reply: ReplyWriter::new(&mut ignored, Protocol::Resp2),
@@ -374,25 +379,27 @@ impl Node {
                     }
                 }
                 Run::Session(handler) | Run::Container { alone: Some(handler), .. } => {
+                    let standing = session.standing();
                     let client = &mut session.client;
                     let reply = ReplyWriter::new(out, client.protocol);
-                    let mut cx = SessionCx { client, node: self, reply, now };
+                    let mut cx = SessionCx { client, standing, node: self, reply, now };
                     let result = handler(&mut cx, &args);
                     self.finish_queued(session, result, start, out);
                 }
                 Run::Node(run) => {
+                    let standing = session.standing();
                     let client = &mut session.client;
                     let result = match queued.asking.take() {
                         Some(asking) => {
                             let answers = asking.into_answers();
                             answers.iter().for_each(|one| add_gates(&mut gates, &one.gates));
                             let reply = ReplyWriter::new(out, client.protocol);
-                            let mut cx = SessionCx { client, node: self, reply, now };
+                            let mut cx = SessionCx { client, standing, node: self, reply, now };
                             (run.reply)(&mut cx, &args, answers)
                         }
                         None => {
                             let reply = ReplyWriter::new(out, client.protocol);
-                            let mut cx = SessionCx { client, node: self, reply, now };
+                            let mut cx = SessionCx { client, standing, node: self, reply, now };
                             (run.ask)(&mut cx, &args).map(|_| ())
                         }
                     };

@@ -30,6 +30,7 @@ use crate::event::{Event, Output, Pending};
 use crate::loans::Loans;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
+use crate::pause::Pause;
 use crate::planted::{Plant, Planted};
 use crate::registry::Registry;
 use crate::replay::SliceStart;
@@ -102,6 +103,7 @@ pub struct Node {
     pub(crate) stalled_numbered: u64,
     /// Sessions held until their replies drain.
     pub(crate) stuck: Vec<ConnectionId>,
+    pub(crate) pause: Pause,
     /// Watches that ended while their slice was lent.
     pub(crate) unwatched: Vec<(SliceId, WatchId)>,
     pub(crate) watches_numbered: u32,
@@ -162,6 +164,7 @@ impl Node {
             stalled: VecDeque::new(),
             stalled_numbered: 0,
             stuck: Vec::new(),
+            pause: Pause::default(),
             unwatched: Vec::new(),
             watches_numbered: 0,
             asked: 0,
@@ -187,7 +190,7 @@ impl Node {
     /// Takes one event.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
         match event {
-            Event::Accepted { id, peer, .. } => self.accept(id, peer),
+            Event::Accepted { id, peer, local } => self.accept(id, peer, local, now),
             Event::Received { id, bytes } => self.receive(id, bytes, now),
             Event::Sent { id, buffer } => self.note_sent(id, buffer, now),
             Event::Ended { id } => self.note_ended(id),
@@ -209,6 +212,7 @@ impl Node {
         self.grant_room();
         self.run_stalled(now);
         self.wake_stuck();
+        self.end_pause(now);
         self.run_held(now);
         self.wal.handle_time(now);
         if self.phase != Phase::Starting {
@@ -256,7 +260,10 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        [deadline, relief, self.wal.poll_timeout()].into_iter().flatten().min()
+        [deadline, relief, self.pause.until_us(), self.wal.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Clients connected to this core now.

@@ -29,6 +29,8 @@ pub(crate) struct ReturnAddress {
     pub(crate) core: CoreId,
     pub(crate) connection: ConnectionId,
     pub(crate) ticket: Ticket,
+    /// The client wants no reply (CLIENT REPLY).
+    pub(crate) is_muted: bool,
 }
 
 /// Owner: whoever has it; it moves.

@@ -3,6 +3,14 @@
 use engine::ReplySink;
 use net::{Encoder, Protocol};
 
+/// The version of a protocol, as HELLO counts.
+pub(crate) fn number_of(protocol: Protocol) -> i64 {
+    match protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    }
+}
+
 /// `net`'s encoder as the sink that `engine`'s handlers write to.
 #[derive(Debug)]
 pub(crate) struct ReplyWriter<'a> {

@@ -93,8 +93,9 @@ const INFO: Command<Run> = Command {
     run: Run::Node(NodeRun {
         ask: |_, _| Ok(Question::Facts),
         reply: |cx, args, answers| {
-            let facts = answers.into_iter().map(|answer| match answer.body {
-                AnswerBody::Facts(facts) => *facts,
+            let facts = answers.into_iter().filter_map(|answer| match answer.body {
+                AnswerBody::Facts(facts) => Some(*facts),
+                _ => None,
             });
             let facts: Vec<_> = facts.collect();
             let text = info::text(cx.node, &facts, args, cx.now);

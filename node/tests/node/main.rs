@@ -6,6 +6,7 @@ mod world;
 #[path = "../support/cores.rs"]
 mod cores;
 
+mod clients;
 mod gate;
 mod many_cores;
 mod session;
