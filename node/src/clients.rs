@@ -83,6 +83,7 @@ impl Node {
         if self.phase == Phase::Serving && !session.client.closing && !session.closed {
             if session.held.is_some() {
                 session.input.keep(bytes, 0);
+                self.hold_back(&mut session);
             } else {
                 self.run_input(&mut session, bytes, now);
             }

@@ -55,6 +55,9 @@ impl Node {
         words: &BorrowedWords<'_>,
         now: Now,
     ) -> Flow {
+        if session.is_executing {
+            return Flow::NeedsReplies;
+        }
         let (name, args) = words.split_first().expect("a request has at least its name");
         let flow = self.dispatch_words(session, name, args, now);
         if flow == Flow::Done {

@@ -386,7 +386,7 @@ impl Node {
         match task.admission {
             Admission::Sure => Ok(None),
             Admission::Lent { room, .. } => {
-                let needed = self.session_size(task.scope) + size as u64 + ROOM_MARGIN;
+                let needed = (self.slices.open_size() + size) as u64 + ROOM_MARGIN;
                 let fits = needed <= room && open + size <= entry_room;
                 Ok((!fits).then_some(Executed::NeedsRoom { needed: size as u64 + 2 * ROOM_MARGIN }))
             }
@@ -408,12 +408,6 @@ impl Node {
                 }
             }
         }
-    }
-
-    fn session_size(&self, scope: &Scope) -> u64 {
-        let mut size = 0;
-        scope.for_each(|slice| size += self.slices.batch_size(slice) as u64);
-        size
     }
 
     fn effect_counts(&self, scope: &Scope) -> EffectCounts {

@@ -144,8 +144,7 @@ impl Node {
         let mut prng = Prng::from_seed(config.seed ^ u64::from(core.0));
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
-        let parked =
-            (0..topology.slices()).map(|slice| Parked::new(slices.settled(SliceId(slice))));
+        let parked = (0..topology.slices()).map(|_| Parked::default());
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
@@ -378,6 +377,9 @@ impl Node {
             }
             // Nothing was executed: there is nothing to finish.
             Phase::Starting => {
+                for core in self.topology.others(self.core) {
+                    self.outbox.to(core).add_message(Message::Drained);
+                }
                 self.phase = Phase::Stopped;
                 self.outputs.push_back(Pending::Exit);
             }
