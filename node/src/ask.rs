@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use base::limits::DATABASES;
 use base::{ConnectionId, CoreId, Now};
 
 use crate::commands::CoreFacts;
+use crate::later::Until;
 use crate::node::Node;
 use crate::parcel::{Gates, Message};
 use crate::pause::PauseScope;
@@ -28,6 +30,14 @@ pub(crate) enum Question {
         scope: PauseScope,
     },
     Unpause,
+    /// Let so much time pass on the core that asks: until then, in microseconds.
+    Sleep { until_us: u64 },
+    /// Is everything settled that was executed on your slices? Answered when it is, or then.
+    Settle { until_us: Option<u64> },
+    /// What is in your slices?
+    Digest,
+    /// Finish what was accepted.
+    Shutdown,
 }
 
 /// What one core says.
@@ -45,6 +55,9 @@ pub(crate) enum AnswerBody {
     Count(usize),
     /// It was done.
     Done,
+    /// It is so by now.
+    IsSo(bool),
+    Digest { digest: u128, keys: usize },
 }
 
 /// Whose question it is.
@@ -90,7 +103,9 @@ impl Node {
         self.asked += 1;
         let id = AskId { core: self.core, connection, number: self.asked };
         let mut asking = Asking::new(id, self.topology.cores());
-        asking.note(self.core, self.answer(&question, now));
+        if let Some(answer) = self.answer(id, &question, now) {
+            asking.note(self.core, answer);
+        }
         let question = Arc::new(question);
         for core in self.topology.others(self.core) {
             let question = Arc::clone(&question);
@@ -99,13 +114,13 @@ impl Node {
         asking
     }
 
-    /// What this core says.
-    pub(crate) fn answer(&mut self, question: &Question, now: Now) -> Answer {
+    /// What this core says; None: later.
+    pub(crate) fn answer(&mut self, id: AskId, question: &Question, now: Now) -> Option<Answer> {
         let body = match question {
             Question::Facts => {
                 let facts = CoreFacts::of(self, now);
                 let gates = self.open_gates();
-                return Answer { body: AnswerBody::Facts(Box::new(facts)), gates };
+                return Some(Answer { body: AnswerBody::Facts(Box::new(facts)), gates });
             }
             Question::Clients(selection) => AnswerBody::Clients(self.client_facts(selection, now)),
             Question::Kill(selection) => AnswerBody::Count(self.kill_clients(selection)),
@@ -117,8 +132,37 @@ impl Node {
                 self.unpause();
                 AnswerBody::Done
             }
+            Question::Sleep { until_us } => {
+                if id.core == self.core {
+                    self.defer(id, Until::Deadline, Some(*until_us));
+                    return None;
+                }
+                AnswerBody::Done
+            }
+            Question::Settle { until_us } => {
+                let gates = self.open_gates();
+                if !gates.is_empty() {
+                    self.defer(id, Until::Settled(gates), *until_us);
+                    return None;
+                }
+                AnswerBody::IsSo(true)
+            }
+            Question::Digest => {
+                let mut digest = 0;
+                let mut keys = 0;
+                for space in self.slices.spaces() {
+                    digest ^= space.keyspace.digest();
+                    keys += (0..DATABASES).map(|db| space.keyspace.len(db)).sum::<usize>();
+                }
+                let gates = self.open_gates();
+                return Some(Answer { body: AnswerBody::Digest { digest, keys }, gates });
+            }
+            Question::Shutdown => {
+                self.shut_down(now);
+                AnswerBody::Done
+            }
         };
-        Answer { body, gates: Gates::new() }
+        Some(Answer { body, gates: Gates::new() })
     }
 
     /// What settles last of everything executed on this core's slices.

@@ -69,9 +69,9 @@ impl Node {
             Message::Vouched(transaction) => self.transactions.note_voucher(transaction),
             Message::Unwatched { watch, slices } => self.note_unwatched(watch, slices),
             Message::Asked { id, question } => {
-                let answer = self.answer(&question, now);
-                self.note_interest(from, &answer.gates);
-                self.outbox.to(from).add_message(Message::Answered { id, answer });
+                if let Some(answer) = self.answer(id, &question, now) {
+                    self.give_answer(id, answer);
+                }
             }
             Message::Answered { id, answer } => self.note_answer(from, id, answer),
             Message::Shutdown => self.shut_down(now),

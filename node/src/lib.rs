@@ -31,6 +31,7 @@ mod room;
 mod ask;
 mod cores;
 mod job;
+mod later;
 mod loans;
 mod multi;
 mod parcel;

@@ -27,6 +27,7 @@ use crate::clients::{RELIEF_US, queue_flush};
 use crate::config::Config;
 use crate::cores::Stalled;
 use crate::event::{Event, Output, Pending};
+use crate::later::Deferred;
 use crate::loans::Loans;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
@@ -108,6 +109,7 @@ pub struct Node {
     pub(crate) unwatched: Vec<(SliceId, WatchId)>,
     pub(crate) watches_numbered: u32,
     pub(crate) asked: u64,
+    pub(crate) deferred: Vec<Deferred>,
     /// A reply that is made before its place is known.
     pub(crate) scratch: Vec<u8>,
     /// Bytes of replies that no client's kernel has taken yet, parked or not.
@@ -167,6 +169,7 @@ impl Node {
             unwatched: Vec::new(),
             watches_numbered: 0,
             asked: 0,
+            deferred: Vec::new(),
             scratch: Vec::new(),
             output_size: 0,
             relieved_us: 0,
@@ -222,6 +225,7 @@ impl Node {
             self.close_batch(now);
         }
         self.settle(now);
+        self.answer_deferred(now);
         self.close_phase(now);
         self.flush_replies(now);
         self.relieve(now);
@@ -259,7 +263,8 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        [deadline, relief, self.pause.until_us(), self.wal.poll_timeout()]
+        let pause = self.pause.until_us();
+        [deadline, relief, pause, self.deferred_us(), self.wal.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
