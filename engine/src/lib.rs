@@ -27,6 +27,8 @@ mod reply;
 mod space;
 
 mod commands;
+mod extended;
+mod glob;
 mod integer;
 
 pub use batch::{Batch, BatchReader};
@@ -40,6 +42,7 @@ pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect};
 pub use error::CommandError;
 pub use expiry::{expire, expire_key, expire_size_max};
+pub use glob::matches_glob;
 pub use integer::parse_integer;
 pub use keyspace::{Inverse, Keyspace, ReplayError};
 pub use notes::{Class, Classes, KeyEvent, Lookups, Notes};

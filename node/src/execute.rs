@@ -86,7 +86,10 @@ impl Node {
             engine::Run::ReadAll(_) | engine::Run::WriteAll(_) => {
                 Scope::Many(SliceSet::all(topology.slices()))
             }
-            engine::Run::Read(_) | engine::Run::Write(_) | engine::Run::Container(_) => {
+            engine::Run::Read(_)
+            | engine::Run::Write(_)
+            | engine::Run::Plain(_)
+            | engine::Run::Container(_) => {
                 let mut keys = command.keys(args).map(|key| topology.slice_of(slot_of(key)));
                 // Whoever names no key finds nothing anywhere.
                 let Some(first) = keys.next() else { return Scope::One(SliceId(self.core.0)) };
@@ -183,6 +186,10 @@ impl Node {
                     reply: &mut reply,
                 };
                 handler(&mut cx, task.args)
+            }
+            engine::Run::Plain(handler) => {
+                handler(&mut reply);
+                Ok(())
             }
             engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
         };

@@ -117,6 +117,8 @@ pub struct Node {
     /// When the largest of the stuck clients was last given up, for lack of memory.
     pub(crate) relieved_us: u64,
     pub(crate) clients_numbered: u64,
+    /// Of the other cores, as far as the shell has told.
+    pub(crate) clients_elsewhere: usize,
     /// Other cores that send no more requests.
     pub(crate) drained: usize,
     pub(crate) phase: Phase,
@@ -174,6 +176,7 @@ impl Node {
             output_size: 0,
             relieved_us: 0,
             clients_numbered: 0,
+            clients_elsewhere: 0,
             drained: 0,
             phase: Phase::Starting,
             stats: Stats::default(),
@@ -273,6 +276,11 @@ impl Node {
     /// Clients connected to this core now.
     pub fn client_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Clients connected to the other cores: `clients_max` is for all together.
+    pub fn set_clients_elsewhere(&mut self, count: usize) {
+        self.clients_elsewhere = count;
     }
 
     /// The digest of everything executed on `slice`, settled or not; None if it is lent.
