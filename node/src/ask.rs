@@ -31,9 +31,13 @@ pub(crate) enum Question {
     },
     Unpause,
     /// Let so much time pass on the core that asks: until then, in microseconds.
-    Sleep { until_us: u64 },
+    Sleep {
+        until_us: u64,
+    },
     /// Is everything settled that was executed on your slices? Answered when it is, or then.
-    Settle { until_us: Option<u64> },
+    Settle {
+        until_us: Option<u64>,
+    },
     /// What is in your slices?
     Digest,
     /// Finish what was accepted.
@@ -57,7 +61,10 @@ pub(crate) enum AnswerBody {
     Done,
     /// It is so by now.
     IsSo(bool),
-    Digest { digest: u128, keys: usize },
+    Digest {
+        digest: u128,
+        keys: usize,
+    },
 }
 
 /// Whose question it is.

@@ -1,9 +1,15 @@
 //! The commands that are not about the keys of one slice: a file for each family.
 
+mod acl;
 mod client;
+mod cluster;
 mod command;
 mod connection;
+mod debug;
 mod info;
+mod process;
+mod replication;
+mod scripting;
 mod server;
 mod transactions;
 
@@ -11,13 +17,24 @@ use base::Now;
 use engine::Command;
 
 use crate::node::Node;
-use crate::registry::Run;
+use crate::registry::{Registry, Run};
 use crate::reply::ReplyWriter;
 use crate::session::{Client, Standing};
 
 /// Every family of the node.
-pub(crate) const FAMILIES: &[&[Command<Run>]] =
-    &[client::FAMILY, command::FAMILY, connection::FAMILY, server::FAMILY, transactions::FAMILY];
+pub(crate) const FAMILIES: &[&[Command<Run>]] = &[
+    acl::FAMILY,
+    client::FAMILY,
+    cluster::FAMILY,
+    command::FAMILY,
+    connection::FAMILY,
+    debug::FAMILY,
+    process::FAMILY,
+    replication::FAMILY,
+    scripting::FAMILY,
+    server::FAMILY,
+    transactions::FAMILY,
+];
 
 pub(crate) use connection::NOT_OURS;
 pub(crate) use info::CoreFacts;
@@ -30,6 +47,14 @@ pub(crate) struct SessionCx<'a> {
     pub(crate) node: &'a Node,
     pub(crate) reply: ReplyWriter<'a>,
     pub(crate) now: Now,
+}
+
+/// The names of the commands and subcommands that are meant.
+fn names_of(registry: &Registry, is_meant: impl Fn(&Command<Run>) -> bool) -> Vec<&'static str> {
+    let all = registry.commands().iter().flat_map(|command| {
+        std::iter::once(command).chain(engine::Runs::subcommands(&command.run))
+    });
+    all.filter(|command| is_meant(command)).map(|command| command.name).collect()
 }
 
 /// The lines that HELP prints for a container.

@@ -28,6 +28,11 @@ impl<'a> ReplyWriter<'a> {
         self.protocol = protocol;
     }
 
+    /// Whether the client knows attributes; if so, `count` pairs follow, and then the reply.
+    pub(crate) fn attribute(&mut self, count: usize) -> bool {
+        self.encoder().attribute(count)
+    }
+
     /// An error whose text may hold bytes a client sent.
     pub(crate) fn error_bytes(&mut self, text: &[u8]) {
         self.encoder().error(text);

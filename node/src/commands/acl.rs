@@ -24,10 +24,17 @@ const ACL: Command<Run> = Command {
 
 /// What all subcommands have in common.
 const SUBCOMMAND: Command<Run> = Command {
+    name: "",
+    summary: "",
+    since: "6.0.0",
     complexity: "O(1)",
+    group: Group::Server,
     arity: Arity::Exactly(2),
+    keys: Keys::None,
+    acl: Acl::None,
     flags: &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale],
-    ..ACL
+    tips: &[],
+    run: Run::Container { alone: None, subcommands: &[] },
 };
 
 const OPEN: &[Flag] = &[Flag::NoScript, Flag::Loading, Flag::Stale];

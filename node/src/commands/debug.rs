@@ -15,19 +15,26 @@ pub(crate) const FAMILY: &[Command<Run>] = &[DEBUG];
 const DEBUG: Command<Run> = Command {
     name: "debug",
     summary: "A container for commands that tests ask.",
-    since: "1.0.0",
     complexity: "Depends on the subcommand.",
-    group: Group::Server,
     arity: Arity::AtLeast(2),
+    run: Run::Container { alone: None, subcommands: SUBCOMMANDS },
+    ..SUBCOMMAND
+};
+
+/// What all subcommands have in common.
+const SUBCOMMAND: Command<Run> = Command {
+    name: "",
+    summary: "",
+    since: "1.0.0",
+    complexity: "O(1)",
+    group: Group::Server,
+    arity: Arity::Exactly(2),
     keys: Keys::None,
     acl: Acl::None,
     flags: &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale],
     tips: &[],
-    run: Run::Container { alone: None, subcommands: SUBCOMMANDS },
+    run: Run::Container { alone: None, subcommands: &[] },
 };
-
-const SUBCOMMAND: Command<Run> =
-    Command { complexity: "O(1)", arity: Arity::Exactly(2), ..DEBUG };
 
 const SUBCOMMANDS: &[Command<Run>] = &[
     Command {
@@ -92,11 +99,7 @@ const SUBCOMMANDS: &[Command<Run>] = &[
 ];
 const _: () = assert!(is_sorted(SUBCOMMANDS));
 
-fn digest(
-    cx: &mut SessionCx<'_>,
-    _: Args<'_>,
-    answers: Vec<Answer>,
-) -> Result<(), RequestError> {
+fn digest(cx: &mut SessionCx<'_>, _: Args<'_>, answers: Vec<Answer>) -> Result<(), RequestError> {
     let (mut all, mut count) = (0, 0);
     for answer in &answers {
         if let AnswerBody::Digest { digest, keys } = answer.body {
@@ -113,7 +116,7 @@ fn digest_value(cx: &mut ReadCx<'_>, keys: Args<'_>) -> Result<(), CommandError>
     cx.reply.array(keys.len());
     for key in keys {
         let value = cx.spaces.find(cx.db, key).filter(|entry| !entry.is_expired(cx.now_ms));
-        let digest = value.and_then(|entry| entry.string().map(|value| fnv(&value)));
+        let digest = value.and_then(|entry| entry.string().map(|value| fnv(value)));
         cx.reply.simple(&format!("{:040x}", digest.unwrap_or_default()));
     }
     Ok(())
@@ -153,7 +156,7 @@ fn string_match(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestErr
     let length = engine::parse_integer(length).filter(|length| (0..=1 << 20).contains(length));
     let length = length.ok_or(CommandError::NotAnInteger)?;
     let text = vec![b'a'; length as usize];
-    let is_match = engine::glob::matches(pattern, &text, false);
+    let is_match = engine::matches_glob(pattern, &text, false);
     cx.reply.integer(i64::from(is_match));
     Ok(())
 }

@@ -132,6 +132,47 @@ impl CoreFacts {
     }
 }
 
+impl CoreFacts {
+    /// How far the slices of the core are settled, added up.
+    pub(crate) fn settled(&self) -> u64 {
+        self.slices.iter().map(|slice| slice.settled.0).sum()
+    }
+}
+
+/// Bytes in use, of all cores.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    pub(super) used: usize,
+    pub(super) dataset: usize,
+    /// Replies that no client has taken.
+    pub(super) output: usize,
+    /// Batches on their way to the disk.
+    pub(super) log_queued: usize,
+    pub(super) keys: usize,
+    /// Keys by database.
+    pub(super) databases: Vec<usize>,
+}
+
+impl Memory {
+    pub(super) fn of(cores: &[CoreFacts]) -> Self {
+        let sum = |count: fn(&CoreFacts) -> usize| cores.iter().map(count).sum::<usize>();
+        let dataset = sum(|core| core.dataset);
+        let output = sum(|core| core.output);
+        let log_queued = sum(|core| core.log_queued);
+        let databases = (0..usize::from(DATABASES))
+            .map(|database| cores.iter().map(|core| core.keys[database].0 as usize).sum());
+        let databases: Vec<usize> = databases.collect();
+        Self {
+            used: dataset + output + log_queued,
+            dataset,
+            output,
+            log_queued,
+            keys: databases.iter().sum(),
+            databases,
+        }
+    }
+}
+
 struct Lines(String);
 
 impl Lines {

@@ -148,8 +148,8 @@ const WAIT: Command<Run> = Command {
 fn timeout_us(cx: &SessionCx<'_>, timeout: &[u8]) -> Result<Option<u64>, RequestError> {
     let milliseconds = parse_integer(timeout)
         .ok_or(RequestError::Static("ERR timeout is not an integer or out of range"))?;
-    let milliseconds = u64::try_from(milliseconds)
-        .map_err(|_| RequestError::Static("ERR timeout is negative"))?;
+    let milliseconds =
+        u64::try_from(milliseconds).map_err(|_| RequestError::Static("ERR timeout is negative"))?;
     let until_us = cx.now.monotonic_us.saturating_add(milliseconds.saturating_mul(1000));
     Ok((0 < milliseconds).then_some(until_us))
 }

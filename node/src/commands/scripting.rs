@@ -10,8 +10,7 @@ use crate::registry::Run;
 pub(crate) const FAMILY: &[Command<Run>] = &[FUNCTION, MODULE, SCRIPT];
 const _: () = assert!(is_sorted(FAMILY));
 
-const NOT_BUSY: RequestError =
-    RequestError::Static("NOTBUSY No scripts in execution right now.");
+const NOT_BUSY: RequestError = RequestError::Static("NOTBUSY No scripts in execution right now.");
 
 const fn container(
     name: &'static str,
@@ -146,9 +145,7 @@ const MODULES: &[Command<Run>] = &[
         since: "4.0.0",
         arity: Arity::AtLeast(3),
         flags: &[Flag::Admin, Flag::NoScript],
-        run: Run::Session(|_, _| {
-            Err(RequestError::Static("ERR this server loads no modules"))
-        }),
+        run: Run::Session(|_, _| Err(RequestError::Static("ERR this server loads no modules"))),
         ..SUBCOMMAND
     },
     Command {
@@ -220,4 +217,3 @@ const SCRIPTS: &[Command<Run>] = &[
     },
 ];
 const _: () = assert!(is_sorted(SCRIPTS));
-

@@ -53,7 +53,8 @@ const CONFIG_GET: Command<Run> = Command {
 };
 
 fn config_get(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
-    let matches = |name: &str| args.iter().any(|arg| engine::matches_glob(arg, name.as_bytes(), true));
+    let matches =
+        |name: &str| args.iter().any(|arg| engine::matches_glob(arg, name.as_bytes(), true));
     let settings = &cx.node.config.settings;
     let found: Vec<_> = settings.iter().filter(|(name, _)| matches(name)).collect();
     cx.reply.map(found.len());

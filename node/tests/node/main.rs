@@ -6,8 +6,10 @@ mod world;
 #[path = "../support/cores.rs"]
 mod cores;
 
+mod admin;
 mod clients;
 mod gate;
+mod handshakes;
 mod many_cores;
 mod session;
 mod start;
