@@ -9,17 +9,23 @@ use base::limits::DATABASES;
 use base::{ConnectionId, CoreId, Now};
 
 use crate::commands::CoreFacts;
+use crate::latency::{LatencyEvent, LatencyLog};
 use crate::later::Until;
 use crate::node::Node;
 use crate::parcel::{Gates, Message};
 use crate::pause::PauseScope;
 use crate::roster::{ClientFacts, Selection};
+use crate::settings::Settings;
+use crate::slow_log::SlowEntry;
+use crate::tally::Tally;
 
 /// What is asked.
 #[derive(Debug)]
 pub(crate) enum Question {
-    /// Counters and sizes, for INFO.
-    Facts,
+    /// Counters and sizes, for INFO; with how long each command took, or without.
+    Facts {
+        with_histograms: bool,
+    },
     /// Which of these clients are here?
     Clients(Selection),
     /// End the connections of these clients.
@@ -42,6 +48,18 @@ pub(crate) enum Question {
     Digest,
     /// Finish what was accepted.
     Shutdown,
+    /// These are the settings from now on.
+    Set(Box<Settings>),
+    /// Set the counters to zero.
+    ResetStats,
+    /// The core that asks: have the configuration file written.
+    Rewrite,
+    /// What has been counted of each command?
+    Tally,
+    SlowLog,
+    ResetSlowLog,
+    Latency,
+    ResetLatency(Vec<LatencyEvent>),
 }
 
 /// What one core says.
@@ -59,6 +77,10 @@ pub(crate) enum AnswerBody {
     Count(usize),
     /// It was done.
     Done,
+    Failed(String),
+    Tally(Box<Tally>),
+    SlowLog(Vec<SlowEntry>),
+    Latency(Box<LatencyLog>),
     /// It is so by now.
     IsSo(bool),
     Digest {
@@ -82,12 +104,14 @@ pub(crate) struct Asking {
     /// By core.
     answers: Vec<Option<Answer>>,
     pub(crate) left: usize,
+    /// Microseconds of the monotonic clock.
+    pub(crate) asked_us: u64,
 }
 
 impl Asking {
-    fn new(id: AskId, cores: u16) -> Self {
+    fn new(id: AskId, cores: u16, asked_us: u64) -> Self {
         let answers = (0..cores).map(|_| None).collect();
-        Self { id, answers, left: usize::from(cores) }
+        Self { id, answers, left: usize::from(cores), asked_us }
     }
 
     pub(crate) fn note(&mut self, core: CoreId, answer: Answer) {
@@ -109,7 +133,7 @@ impl Node {
     pub(crate) fn ask(&mut self, connection: ConnectionId, question: Question, now: Now) -> Asking {
         self.asked += 1;
         let id = AskId { core: self.core, connection, number: self.asked };
-        let mut asking = Asking::new(id, self.topology.cores());
+        let mut asking = Asking::new(id, self.topology.cores(), now.monotonic_us);
         if let Some(answer) = self.answer(id, &question, now) {
             asking.note(self.core, answer);
         }
@@ -124,8 +148,8 @@ impl Node {
     /// What this core says; None: later.
     pub(crate) fn answer(&mut self, id: AskId, question: &Question, now: Now) -> Option<Answer> {
         let body = match question {
-            Question::Facts => {
-                let facts = CoreFacts::of(self, now);
+            Question::Facts { with_histograms } => {
+                let facts = CoreFacts::of(self, *with_histograms, now);
                 let gates = self.open_gates();
                 return Some(Answer { body: AnswerBody::Facts(Box::new(facts)), gates });
             }
@@ -168,6 +192,30 @@ impl Node {
                 self.shut_down(now);
                 AnswerBody::Done
             }
+            Question::Set(settings) => {
+                self.set_settings((**settings).clone());
+                AnswerBody::Done
+            }
+            Question::ResetStats => {
+                self.stats = crate::stats::Stats::default();
+                self.tally.reset();
+                AnswerBody::Done
+            }
+            Question::Rewrite => {
+                if id.core == self.core {
+                    self.rewrite_config(id);
+                    return None;
+                }
+                AnswerBody::Done
+            }
+            Question::Tally => AnswerBody::Tally(Box::new(self.tally.clone())),
+            Question::SlowLog => AnswerBody::SlowLog(self.slow_log.entries().cloned().collect()),
+            Question::ResetSlowLog => {
+                self.slow_log.reset();
+                AnswerBody::Done
+            }
+            Question::Latency => AnswerBody::Latency(Box::new(self.latency.clone())),
+            Question::ResetLatency(events) => AnswerBody::Count(self.latency.reset(events)),
         };
         Some(Answer { body, gates: Gates::new() })
     }

@@ -100,6 +100,7 @@ impl Node {
     /// Executes what the session has, its held input first, until it must wait.
     fn run_input(&mut self, session: &mut Session, bytes: &[u8], now: Now) {
         session.held = None;
+        self.start_lap();
         let mut input = std::mem::take(&mut session.input);
         let mut decoder = std::mem::take(&mut session.decoder);
         if input.is_empty() {

@@ -4,13 +4,16 @@ mod acl;
 mod client;
 mod cluster;
 mod command;
+mod config;
 mod connection;
 mod debug;
 mod info;
+mod latency;
 mod process;
 mod replication;
 mod scripting;
 mod server;
+mod slowlog;
 mod transactions;
 
 use base::Now;
@@ -27,12 +30,15 @@ pub(crate) const FAMILIES: &[&[Command<Run>]] = &[
     client::FAMILY,
     cluster::FAMILY,
     command::FAMILY,
+    config::FAMILY,
     connection::FAMILY,
     debug::FAMILY,
+    latency::FAMILY,
     process::FAMILY,
     replication::FAMILY,
     scripting::FAMILY,
     server::FAMILY,
+    slowlog::FAMILY,
     transactions::FAMILY,
 ];
 

@@ -17,6 +17,7 @@ use crate::reply::ReplyWriter;
 use crate::room::Waiter;
 use crate::session::Held;
 use crate::slice::Lent;
+use crate::tally::Who;
 
 /// A request of another core that waits for room in the log.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl Node {
             return;
         }
         self.stats.parcels_received += 1;
+        self.start_lap();
         self.wal.note_hint(from, parcel.durable);
         for (slice, settled) in std::mem::take(&mut parcel.settled) {
             self.slices.note_settled(slice, settled);
@@ -74,6 +76,7 @@ impl Node {
                 }
             }
             Message::Answered { id, answer } => self.note_answer(from, id, answer),
+            Message::Slow { connection, slow } => self.note_slow_elsewhere(connection, *slow),
             Message::Shutdown => self.shut_down(now),
             Message::Drained => self.drained += 1,
         }
@@ -125,9 +128,12 @@ impl Node {
         let admission = Admission::Own { granted };
         let task = Task { caller, command, run, args, scope: &scope, admission };
         let mut out = std::mem::take(&mut self.scratch);
+        let failures = self.stats.commands_failed;
         match self.execute(&task, now, &mut out) {
             Executed::Done(gates) => {
                 self.stats.commands_processed += 1;
+                let failed = failures != self.stats.commands_failed;
+                self.finish_call(command, args, Who::Other(address), failed, now);
                 let gates = caller.durability.waits_for(gates);
                 self.send_reply(address, &mut out, gates);
             }
@@ -295,6 +301,7 @@ impl Node {
     /// Everything is here: the jobs run, and the slices go back.
     fn run_session_jobs(&mut self, mut loan: Loan, now: Now) {
         self.stats.loans += 1;
+        self.start_lap();
         let refusal = loan.refusal.take();
         let admission = Admission::Lent { room: loan.room(), refusal: refusal.as_deref() };
         while let Some(mut job) = loan.jobs.pop_front() {
@@ -343,8 +350,13 @@ impl Node {
                 let scope = self.scope(run, command, &args);
                 let task =
                     Task { caller: *caller, command, run, args: &args, scope: &scope, admission };
+                let failures = self.stats.commands_failed;
                 let executed = self.execute(&task, now, &mut out);
-                self.stats.commands_processed += 1;
+                if matches!(executed, Executed::Done(_)) {
+                    self.stats.commands_processed += 1;
+                    let failed = failures != self.stats.commands_failed;
+                    self.finish_call(command, &args, Who::Own(&session.client), failed, now);
+                }
                 executed
             }
             Work::Watch { watch, database, words } => {

@@ -20,6 +20,7 @@ use crate::parcel::{BorrowedWords, Gates, Request, ReturnAddress, Words};
 use crate::registry::{Control, NodeRun, Run, SessionHandler};
 use crate::reply::ReplyWriter;
 use crate::session::Session;
+use crate::tally::Who;
 use crate::topology::SliceSet;
 
 /// What became of a request.
@@ -91,6 +92,9 @@ impl Node {
                 }
             },
             Err(error) => {
+                if let Some(number) = self.registry.number_of(name, args) {
+                    self.tally.note_rejected(number);
+                }
                 if let Some(transaction) = &mut session.client.transaction {
                     transaction.has_failed = true;
                 }
@@ -122,14 +126,22 @@ impl Node {
     ) -> Flow {
         match command.run {
             Run::Session(handler) | Run::Container { alone: Some(handler), .. } => {
-                self.run_session(session, handler, args, now);
+                self.run_session(session, command, handler, args, now);
                 Flow::Done
             }
             Run::Container { alone: None, .. } => {
                 unreachable!("the arity of a container asks for a subcommand")
             }
-            Run::Control(control) => self.run_control(session, control, args, now),
-            Run::Node(run) => self.run_node(session, run, args, now),
+            Run::Control(control) => {
+                let failures = self.stats.commands_failed;
+                let flow = self.run_control(session, control, args, now);
+                if flow == Flow::Done {
+                    let failed = failures != self.stats.commands_failed;
+                    self.finish_call(command, args, Who::Own(&session.client), failed, now);
+                }
+                flow
+            }
+            Run::Node(run) => self.run_node(session, command, run, args, now),
             Run::Keys(run) => self.run_keys(session, command, run, args, now),
         }
     }
@@ -138,6 +150,7 @@ impl Node {
     pub(crate) fn run_session(
         &mut self,
         session: &mut Session,
+        command: &'static Command<Run>,
         handler: SessionHandler,
         args: Args<'_>,
         now: Now,
@@ -148,21 +161,34 @@ impl Node {
         let Session { client, replies, .. } = session;
         let reply = ReplyWriter::new(replies.buffer(), client.protocol);
         let mut cx = SessionCx { client, standing, node: self, reply, now };
-        if let Err(error) = handler(&mut cx, args) {
-            self.note_failure(session, &error);
+        let result = handler(&mut cx, args);
+        if let Err(error) = &result {
+            self.note_failure(session, error);
         }
         session.commit(&[], &mut self.pool);
         self.note_reply(session, before);
+        self.finish_call(command, args, Who::Own(&session.client), result.is_err(), now);
     }
 
     /// Runs a command that needs to know something of every core: asks first, answers then.
-    fn run_node(&mut self, session: &mut Session, run: NodeRun, args: Args<'_>, now: Now) -> Flow {
+    fn run_node(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command<Run>,
+        run: NodeRun,
+        args: Args<'_>,
+        now: Now,
+    ) -> Flow {
         // It waits until all before it have executed.
         if 0 < session.replies.vacant() {
             return Flow::NeedsReplies;
         }
+        let mut waited_us = 0;
         let answers = match session.asking.take() {
-            Some(asking) => asking.into_answers(),
+            Some(asking) => {
+                waited_us = now.monotonic_us.saturating_sub(asking.asked_us);
+                asking.into_answers()
+            }
             None => {
                 let mut ignored = Vec::new();
                 let mut cx = SessionCx {
@@ -176,6 +202,7 @@ impl Node {
                     Ok(question) => question,
                     Err(error) => {
                         self.reply_error(session, &error);
+                        self.finish_call(command, args, Who::Own(&session.client), true, now);
                         return Flow::Done;
                     }
                 };
@@ -194,11 +221,19 @@ impl Node {
         let gates: Gates = answers.iter().flat_map(|answer| answer.gates.iter().copied()).collect();
         let reply = ReplyWriter::new(replies.buffer(), client.protocol);
         let mut cx = SessionCx { client, standing, node: self, reply, now };
-        if let Err(error) = (run.reply)(&mut cx, args, answers) {
-            self.note_failure(session, &error);
+        let result = (run.reply)(&mut cx, args, answers);
+        if let Err(error) = &result {
+            self.note_failure(session, error);
         }
         session.commit(&gates, &mut self.pool);
         self.note_reply(session, before);
+        let who = Who::Own(&session.client);
+        if command.name == "debug|sleep" {
+            // To sleep is what it does; the others only wait for the cores they ask.
+            self.finish_call_of(command, args, who, result.is_err(), waited_us * 1000, now);
+        } else {
+            self.finish_call(command, args, who, result.is_err(), now);
+        }
         Flow::Done
     }
 
@@ -246,12 +281,15 @@ impl Node {
         let caller = session.client.caller();
         let admission = Admission::Own { granted: std::mem::take(&mut session.granted) };
         let task = Task { caller, command, run, args, scope, admission };
+        let failures = self.stats.commands_failed;
         match self.execute(&task, now, session.replies.buffer()) {
             Executed::Done(gates) => {
                 let gates = session.client.durability.waits_for(gates);
                 session.commit(&gates, &mut self.pool);
                 self.stats.replies_parked += u64::from(!gates.is_empty());
                 self.note_reply(session, before);
+                let failed = failures != self.stats.commands_failed;
+                self.finish_call(command, args, Who::Own(&session.client), failed, now);
                 Flow::Done
             }
             executed @ (Executed::NeedsRoom { .. } | Executed::NeedsTurn) => {
@@ -313,12 +351,14 @@ impl Node {
 
     pub(crate) fn reply_error(&mut self, session: &mut Session, error: &RequestError) {
         self.stats.commands_failed += 1;
+        self.tally.note_error(&error.text());
         self.reply(session, |reply| reply.error_bytes(&error.text()));
     }
 
     /// Puts an error in place of the reply that was begun.
     fn note_failure(&mut self, session: &mut Session, error: &RequestError) {
         self.stats.commands_failed += 1;
+        self.tally.note_error(&error.text());
         let out = session.replies.restart();
         ReplyWriter::new(out, session.client.protocol).error_bytes(&error.text());
     }

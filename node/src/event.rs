@@ -23,6 +23,8 @@ pub enum Event<'a> {
     Log(wal::Event),
     /// Another core sent this. Parcels of one core come in the order in which it sent them.
     Parcel { from: CoreId, parcel: Box<Parcel> },
+    /// A `RewriteConfig` is done, or why it is not.
+    ConfigRewritten { result: Result<(), String> },
     /// Finish what was accepted, then exit.
     Shutdown,
 }
@@ -46,6 +48,8 @@ pub enum Output<'a> {
     Log(wal::Output<'a>),
     /// Hand this to another core. If it sleeps it is to be woken, but only if `wake`.
     Parcel { to: CoreId, parcel: Box<Parcel>, wake: bool },
+    /// Write these directives and values into the configuration file.
+    RewriteConfig { settings: Vec<(String, String)> },
     /// Everything acknowledged is durable and everything sent has left: exit with success.
     Exit,
 }
@@ -58,5 +62,6 @@ pub(crate) enum Pending {
     Close { id: ConnectionId },
     StopReceive { id: ConnectionId },
     StartReceive { id: ConnectionId },
+    RewriteConfig { settings: Vec<(String, String)> },
     Exit,
 }

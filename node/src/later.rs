@@ -3,8 +3,10 @@
 use base::Now;
 
 use crate::ask::{Answer, AnswerBody, AskId};
+use crate::event::Pending;
 use crate::node::Node;
 use crate::parcel::{Gates, Message};
+use crate::settings::SETTINGS;
 
 /// A question that is answered later. Owner: core.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) enum Until {
     Deadline,
     /// These entries of the core's own slices.
     Settled(Gates),
+    /// The configuration file is written.
+    Rewritten,
 }
 
 impl Node {
@@ -44,6 +48,7 @@ impl Node {
             let is_late = one.deadline_us.is_some_and(|at| at <= now.monotonic_us);
             let is_so = match &one.until {
                 Until::Deadline => is_late,
+                Until::Rewritten => false,
                 Until::Settled(gates) => {
                     gates.iter().all(|gate| gate.index <= self.slices.settled(gate.slice))
                 }
@@ -55,6 +60,27 @@ impl Node {
                 self.deferred.push(one);
             }
         }
+    }
+
+    pub(crate) fn rewrite_config(&mut self, id: AskId) {
+        let mut settings: Vec<(String, String)> = Vec::new();
+        for setting in SETTINGS {
+            settings.push((setting.name.to_owned(), setting.value(&self.settings)));
+        }
+        self.outputs.push_back(Pending::RewriteConfig { settings });
+        self.defer(id, Until::Rewritten, None);
+    }
+
+    /// The file is written for whoever asked first.
+    pub(crate) fn note_rewritten(&mut self, result: Result<(), String>) {
+        let is_it = |one: &Deferred| matches!(one.until, Until::Rewritten);
+        let at = self.deferred.iter().position(is_it);
+        let asker = self.deferred.remove(at.expect("somebody asked for it"));
+        let body = match result {
+            Ok(()) => AnswerBody::Done,
+            Err(why) => AnswerBody::Failed(why),
+        };
+        self.give_answer(asker.id, Answer { body, gates: Gates::new() });
     }
 
     /// Sends an answer to the core that asked.

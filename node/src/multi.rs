@@ -476,6 +476,7 @@ impl Node {
         self.stats.commands_processed += 1;
         if let Err(error) = result {
             self.stats.commands_failed += 1;
+            self.tally.note_error(&error.text());
             out.truncate(start);
             ReplyWriter::new(out, session.client.protocol).error_bytes(&error.text());
         }

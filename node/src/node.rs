@@ -27,6 +27,7 @@ use crate::clients::{RELIEF_US, queue_flush};
 use crate::config::Config;
 use crate::cores::Stalled;
 use crate::event::{Event, Output, Pending};
+use crate::latency::LatencyLog;
 use crate::later::Deferred;
 use crate::loans::Loans;
 use crate::parcel::{Message, Outbox, Parcel};
@@ -37,8 +38,11 @@ use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
 use crate::session::{Session, Sessions};
+use crate::settings::Settings;
 use crate::slices::Slices;
-use crate::stats::Stats;
+use crate::slow_log::SlowLog;
+use crate::stats::{Pace, Stats};
+use crate::tally::Tally;
 use crate::topology::Topology;
 use crate::transactions::Transactions;
 use crate::watches::WatchId;
@@ -78,6 +82,13 @@ pub struct Node {
     pub(crate) loans: Loans,
     pub(crate) wal: Wal,
     pub(crate) stats: Stats,
+    pub(crate) pace: Pace,
+    pub(crate) tally: Tally,
+    pub(crate) slow_log: SlowLog,
+    pub(crate) latency: LatencyLog,
+    /// When the last command ended, by the stopwatch.
+    pub(crate) lap_ns: u64,
+    pub(crate) settings: Settings,
     pub(crate) started_us: u64,
     pub(crate) planted: Planted,
     pub(crate) prng: Prng,
@@ -180,6 +191,12 @@ impl Node {
             drained: 0,
             phase: Phase::Starting,
             stats: Stats::default(),
+            pace: Pace::default(),
+            tally: Tally::default(),
+            slow_log: SlowLog::default(),
+            latency: LatencyLog::default(),
+            lap_ns: 0,
+            settings: Settings::new(&config),
             started_us: now.monotonic_us,
             transactions: Transactions::new(core),
             loans: Loans::new(core, topology),
@@ -202,6 +219,7 @@ impl Node {
             Event::Closed { id } => self.forget(id),
             Event::Log(event) => self.wal.handle(event, now),
             Event::Parcel { from, parcel } => self.take_parcel(from, parcel, now),
+            Event::ConfigRewritten { result } => self.note_rewritten(result),
             Event::Shutdown => {
                 for core in self.topology.others(self.core) {
                     self.outbox.to(core).add_message(Message::Shutdown);
@@ -214,6 +232,7 @@ impl Node {
     /// Closes the batch, settles what became durable, releases replies. Once per turn.
     pub fn close_turn(&mut self, now: Now) {
         self.stats.turns += 1;
+        self.pace.sample(&self.stats, now);
         self.grant_room();
         self.run_stalled(now);
         self.wake_stuck();
@@ -243,6 +262,7 @@ impl Node {
                 Pending::Close { id } => Output::Close { id },
                 Pending::StopReceive { id } => Output::StopReceive { id },
                 Pending::StartReceive { id } => Output::StartReceive { id },
+                Pending::RewriteConfig { settings } => Output::RewriteConfig { settings },
                 Pending::Exit => Output::Exit,
             });
         }
@@ -328,6 +348,19 @@ impl Node {
     /// The disk is full: writes are refused.
     pub fn log_refuses(&self) -> bool {
         self.wal.refuses_writes().is_some()
+    }
+
+    /// From here on these settings are in force.
+    pub(crate) fn set_settings(&mut self, settings: Settings) {
+        self.access_policy = settings.memory_policy.access_policy();
+        self.notify_classes = settings.notify_classes;
+        self.config.clients_max = settings.clients_max;
+        self.config.durability = settings.durability;
+        self.config.durability_floor = settings.durability_floor;
+        self.config.memory_durability_age_us = settings.memory_durability_age_ms * 1000;
+        self.config.password.clone_from(&settings.password);
+        self.config.protected_mode = settings.protected_mode;
+        self.settings = settings;
     }
 
     /// Plants a bug for the simulator to find; nothing without the feature `planted`.

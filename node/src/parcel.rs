@@ -17,6 +17,7 @@ use crate::caller::Caller;
 use crate::loans::{Grant, LoanRequest};
 use crate::registry::Run;
 use crate::slice::Lent;
+use crate::slow_log::SlowCommand;
 use crate::transactions::TransactionId;
 use crate::watches::WatchId;
 
@@ -93,6 +94,11 @@ pub(crate) enum Message {
     Answered {
         id: AskId,
         answer: Answer,
+    },
+    /// A command of the receiver's client took long.
+    Slow {
+        connection: ConnectionId,
+        slow: Box<SlowCommand>,
     },
     /// Finish what was accepted.
     Shutdown,

@@ -175,7 +175,10 @@ const MEMORY_SUBCOMMANDS: &[Command<Run>] = &[
     Command {
         name: "memory|doctor",
         summary: "Says in words what is wrong with the use of memory.",
-        run: Run::Node(NodeRun { ask: |_, _| Ok(Question::Facts), reply: doctor }),
+        run: Run::Node(NodeRun {
+            ask: |_, _| Ok(Question::Facts { with_histograms: false }),
+            reply: doctor,
+        }),
         ..MEMORY_SUBCOMMAND
     },
     Command {
@@ -212,7 +215,10 @@ const MEMORY_SUBCOMMANDS: &[Command<Run>] = &[
         name: "memory|stats",
         summary: "Returns the use of memory by category.",
         tips: &["nondeterministic_output", "request_policy:all_shards"],
-        run: Run::Node(NodeRun { ask: |_, _| Ok(Question::Facts), reply: stats }),
+        run: Run::Node(NodeRun {
+            ask: |_, _| Ok(Question::Facts { with_histograms: false }),
+            reply: stats,
+        }),
         ..MEMORY_SUBCOMMAND
     },
     Command {

@@ -108,7 +108,7 @@ const ROLE: Command<Run> = Command {
     since: "2.8.12",
     flags: &[Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Fast, Flag::Admin, Flag::Dangerous],
     run: Run::Node(NodeRun {
-        ask: |_, _| Ok(Question::Facts),
+        ask: |_, _| Ok(Question::Facts { with_histograms: false }),
         reply: |cx, _, answers| {
             let offset = answers
                 .iter()
