@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, Now, limits};
+use base::{ConnectionId, Now};
 use net::{Decoded, Decoder, Front, Protocol, ProtocolError};
 
 use crate::dispatch::Flow;
@@ -42,8 +42,8 @@ impl Node {
         let mut client = Client::new(number, peer, &self.config);
         client.local = local;
         client.connected_us = now.monotonic_us;
-        client.active_us = now.monotonic_us;
         let mut session = Box::new(Session::new(id, client));
+        session.received_us = now.monotonic_us;
         if let Some(refusal) = self.refuses_client(&session) {
             self.stats.connections_rejected += 1;
             session.replies.begin(&mut self.pool).extend_from_slice(refusal);
@@ -56,7 +56,7 @@ impl Node {
     }
 
     fn refuses_client(&self, session: &Session) -> Option<&'static [u8]> {
-        if self.config.clients_max <= self.sessions.len() + self.clients_elsewhere {
+        if self.settings.clients_max <= self.sessions.len() + self.clients_elsewhere {
             return Some(b"-ERR max number of clients reached\r\n");
         }
         let open = self.config.password.is_none() && self.config.protected_mode;
@@ -79,7 +79,7 @@ impl Node {
         let Some(mut session) = self.sessions.take(id) else { return };
         self.stats.net_input_bytes += bytes.len() as u64;
         session.client.net_input_bytes += bytes.len() as u64;
-        session.client.active_us = now.monotonic_us;
+        session.received_us = now.monotonic_us;
         if self.phase == Phase::Serving && !session.client.closing && !session.closed {
             if session.held.is_some() {
                 session.input.keep(bytes, 0);
@@ -88,10 +88,11 @@ impl Node {
                 self.run_input(&mut session, bytes, now);
             }
             let held = session.input.rest().len() + session.decoder.allocated();
-            if limits::QUERY_BUFFER_SIZE_MAX < held {
+            if self.settings.query_size_max < held {
                 session.client.closing = true;
                 session.input = Input::default();
             }
+            self.count_input(&mut session);
             queue_flush(&mut self.flush, &mut session);
         }
         self.sessions.put_back(session);
@@ -230,6 +231,7 @@ impl Node {
             session.run_queued = false;
             if !session.client.closing && !session.closed {
                 self.run_input(&mut session, &[], now);
+                self.count_input(&mut session);
                 if session.held.is_none() && session.stopped && !session.ended {
                     session.stopped = false;
                     self.outputs.push_back(Pending::StartReceive { id });
@@ -268,6 +270,7 @@ impl Node {
         if let Some(mut session) = self.sessions.remove(id) {
             self.unwatch(&mut session);
             self.output_size -= session.output_size();
+            self.input_size -= session.counted_input;
             session.replies.clear(&mut self.pool);
             self.room.remove(Waiter::Client(id));
         }
@@ -306,8 +309,9 @@ impl Node {
             }
         }
         if session.client.closing && session.is_drained() {
-            session.closed = true;
-            self.outputs.push_back(Pending::Close { id: session.id });
+            self.close_now(session);
+        } else {
+            self.limit_output(session, now);
         }
     }
 
@@ -413,7 +417,6 @@ impl Client {
             peer,
             local: peer,
             connected_us: 0,
-            active_us: 0,
             name: Vec::new(),
             library_name: Vec::new(),
             library_version: Vec::new(),

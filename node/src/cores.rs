@@ -1,7 +1,7 @@
 //! What arrives from the other cores: requests for this core's slices, replies for its clients,
 //! loans, vouchers, questions.
 
-use base::{CoreId, Now, SliceId};
+use base::{ConnectionId, CoreId, Now, SliceId};
 use net::Ticket;
 
 use crate::clients::{queue_flush, queue_run};
@@ -41,6 +41,9 @@ impl Node {
         self.stats.parcels_received += 1;
         self.start_lap();
         self.wal.note_hint(from, parcel.durable);
+        if let Some(size) = parcel.memory {
+            self.census.note_told(from, size);
+        }
         for (slice, settled) in std::mem::take(&mut parcel.settled) {
             self.slices.note_settled(slice, settled);
             self.release_parked(slice, settled);
@@ -105,20 +108,21 @@ impl Node {
 
     /// Executes a request of another core, or keeps it until it can be.
     fn take_request(&mut self, request: &Request<'_>, now: Now) {
-        let connection = request.address.connection;
-        let core = request.address.core;
-        // Most often nobody stalls.
-        let is_behind = self.stalled.iter().any(|stalled| {
-            let address = stalled.request.address;
-            address.connection == connection && address.core == core
-        });
-        if is_behind {
+        if self.is_stalled(request.address.core, request.address.connection) {
             self.stall(request.to_waiting(), None);
         } else if self.is_here(&Scope::One(request.slice)) {
             self.execute_request(request, false, now);
         } else {
             self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
         }
+    }
+
+    /// Does a request of this connection wait here for room? What comes after it waits behind it.
+    pub(crate) fn is_stalled(&self, core: CoreId, connection: ConnectionId) -> bool {
+        self.stalled.iter().any(|stalled| {
+            let address = stalled.request.address;
+            address.core == core && address.connection == connection
+        })
     }
 
     fn execute_request(&mut self, request: &Request<'_>, granted: bool, now: Now) {
@@ -163,10 +167,7 @@ impl Node {
         for stalled in std::mem::take(&mut self.stalled) {
             let Stalled { number, request, granted } = stalled;
             let address = request.address;
-            let is_behind = self.stalled.iter().any(|other| {
-                other.request.address.connection == address.connection
-                    && other.request.address.core == address.core
-            });
+            let is_behind = self.is_stalled(address.core, address.connection);
             let waits_itself = self.room.contains(Waiter::Request(number));
             if is_behind || waits_itself {
                 self.stalled.push_back(Stalled { number, request, granted });
@@ -240,7 +241,13 @@ impl Node {
     pub(crate) fn run_loans(&mut self, now: Now) {
         self.grant_loans(now);
         if self.loans.open_session() {
-            self.ask_next(now);
+            if self.loans.is_complete() {
+                // An EXEC of nothing needs no slices.
+                let loan = self.loans.take_session();
+                self.run_session_jobs(loan, now);
+            } else {
+                self.ask_next(now);
+            }
         }
     }
 
@@ -259,6 +266,14 @@ impl Node {
     fn grant_loans(&mut self, now: Now) {
         while let Some(request) = self.loans.first_request() {
             let LoanRequest { borrower, slices, room } = request.clone();
+            // What the borrower's clients sent before comes before.
+            let is_early = self.stalled.iter().any(|stalled| {
+                let WaitingRequest { address, slice, .. } = &stalled.request;
+                address.core == borrower && slices.contains(*slice)
+            });
+            if is_early {
+                return;
+            }
             let free = self.wal.room();
             let refusal = if free < room { self.wal.refuses_room(room) } else { None };
             let refusal = refusal.map(ToString::to_string);
@@ -342,6 +357,11 @@ impl Node {
         let ReturnAddress { connection, ticket, .. } = job.address;
         // A client that is gone asks for nothing.
         let mut session = self.sessions.take(connection)?;
+        // As it was asked; what the client asks for behind it may have changed the level by now.
+        let durability = match &job.work {
+            Work::Command { caller, .. } => caller.durability,
+            Work::Exec { .. } | Work::Watch { .. } => session.client.durability,
+        };
         let mut out = std::mem::take(&mut self.scratch);
         let executed = match &mut job.work {
             Work::Command { caller, command, words } => {
@@ -379,7 +399,7 @@ impl Node {
         };
         let needed = match executed {
             Executed::Done(gates) => {
-                let gates = session.client.durability.waits_for(gates);
+                let gates = durability.waits_for(gates);
                 if job.address.is_muted {
                     out.clear();
                     self.finish_job(&mut session, ticket, &mut out, &[]);

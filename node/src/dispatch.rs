@@ -13,6 +13,7 @@ use crate::ask::Asking;
 use crate::caller::Caller;
 use crate::commands::SessionCx;
 use crate::error::RequestError;
+use crate::eviction::OUT_OF_MEMORY;
 use crate::execute::{Admission, Executed, Scope, Task};
 use crate::job::{Job, Work};
 use crate::node::Node;
@@ -79,6 +80,11 @@ impl Node {
             Ok((command, _)) if self.is_paused(session, command, now) => Flow::NeedsUnpause,
             Ok((command, args)) => match &mut session.client.transaction {
                 Some(transaction) if is_queued(command) => {
+                    if self.lacks_memory(command, now) {
+                        transaction.has_failed = true;
+                        self.reply_error(session, &OUT_OF_MEMORY);
+                        return Flow::Done;
+                    }
                     transaction.queue(command, args);
                     if TRANSACTION_SIZE_MAX < transaction.size() {
                         session.client.closing = true;
@@ -248,6 +254,9 @@ impl Node {
         if VACANT_MAX <= session.replies.vacant() {
             return Flow::NeedsVacancies;
         }
+        if self.is_stalled(self.core, session.id) {
+            return Flow::NeedsReplies;
+        }
         let scope = self.scope(run, command, args);
         if session.jobs == 0 {
             if self.is_here(&scope) {
@@ -331,9 +340,10 @@ impl Node {
         room: u64,
         work: Work,
     ) {
+        let may_join = session.replies.vacant() == session.jobs;
         let address = self.reserve(session);
         session.jobs += 1;
-        self.loans.add_job(Job { address, slices, room, work });
+        self.loans.add_job(Job { address, slices, room, work }, may_join);
     }
 
     /// Writes one reply that waits for nothing.

@@ -6,6 +6,15 @@ use base::{ConnectionId, CoreId};
 
 use crate::parcel::Parcel;
 
+/// A setting for the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    pub name: &'static str,
+    pub value: String,
+    /// It was changed since the start: the file has to have it even if it had not.
+    pub is_changed: bool,
+}
+
 /// Something that happened. Bytes are lent for the call.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -48,8 +57,8 @@ pub enum Output<'a> {
     Log(wal::Output<'a>),
     /// Hand this to another core. If it sleeps it is to be woken, but only if `wake`.
     Parcel { to: CoreId, parcel: Box<Parcel>, wake: bool },
-    /// Write these directives and values into the configuration file.
-    RewriteConfig { settings: Vec<(String, String)> },
+    /// Write these settings into the configuration file, and tell with `ConfigRewritten`.
+    RewriteConfig { file: String, settings: Vec<InForce> },
     /// Everything acknowledged is durable and everything sent has left: exit with success.
     Exit,
 }
@@ -62,6 +71,6 @@ pub(crate) enum Pending {
     Close { id: ConnectionId },
     StopReceive { id: ConnectionId },
     StartReceive { id: ConnectionId },
-    RewriteConfig { settings: Vec<(String, String)> },
+    RewriteConfig { file: String, settings: Vec<InForce> },
     Exit,
 }

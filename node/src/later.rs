@@ -3,7 +3,7 @@
 use base::Now;
 
 use crate::ask::{Answer, AnswerBody, AskId};
-use crate::event::Pending;
+use crate::event::{InForce, Pending};
 use crate::node::Node;
 use crate::parcel::{Gates, Message};
 use crate::settings::SETTINGS;
@@ -63,11 +63,14 @@ impl Node {
     }
 
     pub(crate) fn rewrite_config(&mut self, id: AskId) {
-        let mut settings: Vec<(String, String)> = Vec::new();
-        for setting in SETTINGS {
-            settings.push((setting.name.to_owned(), setting.value(&self.settings)));
-        }
-        self.outputs.push_back(Pending::RewriteConfig { settings });
+        let settings = SETTINGS.iter().map(|setting| {
+            let value = setting.value(&self.settings);
+            let is_changed = value != setting.value(&self.settings_at_start);
+            InForce { name: setting.name, value, is_changed }
+        });
+        let settings = settings.collect();
+        let file = self.config.facts.config_file.clone();
+        self.outputs.push_back(Pending::RewriteConfig { file, settings });
         self.defer(id, Until::Rewritten, None);
     }
 

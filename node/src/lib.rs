@@ -48,6 +48,12 @@ mod slices;
 mod topology;
 mod transactions;
 
+mod eviction;
+mod expiry_cycle;
+mod idle;
+mod memory;
+mod upkeep;
+
 mod config;
 mod describe;
 mod durability;
@@ -61,7 +67,7 @@ pub use attachment::Place;
 pub use config::{Config, Facts, REDIS_VERSION};
 pub use describe::describe;
 pub use durability::Durability;
-pub use event::{Event, Output};
+pub use event::{Event, InForce, Output};
 pub use node::{Node, NodeStart};
 pub use parcel::Parcel;
 pub use planted::Plant;

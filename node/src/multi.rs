@@ -5,7 +5,7 @@
 //! one of them has changed.
 
 use base::{Gate, Now};
-use engine::{Args, Command, ReplySink};
+use engine::{Args, Command, Flag, ReplySink};
 use net::Protocol;
 
 use crate::ask::Asking;
@@ -175,6 +175,7 @@ impl Node {
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
         if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
+            self.stats.expired_keys += 1;
             self.slices.note_effects(slice, now, &self.planted);
         }
     }
@@ -227,10 +228,20 @@ impl Node {
             self.reply_error(session, &error);
             return Flow::Done;
         }
+        if self.transaction_lacks_memory(&transaction, now) {
+            self.unwatch(session);
+            let error = RequestError::Static(EXEC_OUT_OF_MEMORY);
+            self.reply_error(session, &error);
+            return Flow::Done;
+        }
         if !self.ask_for(session, &mut transaction, now) {
             session.client.transaction = Some(transaction);
             let waits_for_replies = session.asking.is_none();
             return if waits_for_replies { Flow::NeedsReplies } else { Flow::NeedsAnswers };
+        }
+        if self.is_stalled(self.core, session.id) {
+            session.client.transaction = Some(transaction);
+            return Flow::NeedsReplies;
         }
         let mut slices = SliceSet::default();
         let mut room = 0;
@@ -284,6 +295,11 @@ impl Node {
         let work = Work::Exec { transaction, watching };
         self.add_job(session, slices, room, work);
         Flow::Done
+    }
+
+    fn transaction_lacks_memory(&mut self, transaction: &Transaction, now: Now) -> bool {
+        let needs = transaction.commands.iter().find(|one| one.command.has_flag(Flag::DenyOom));
+        needs.is_some_and(|one| self.lacks_memory(one.command, now))
     }
 
     /// Asks the cores what the queued commands need to know. False until all have answered.
@@ -503,6 +519,9 @@ impl Node {
         is_dirty
     }
 }
+
+const EXEC_OUT_OF_MEMORY: &str = "EXECABORT Transaction discarded because of: OOM command not \
+                                  allowed when used memory > 'maxmemory'.";
 
 /// What the deletion of an expired key logs beside the key, at most: bytes.
 const KEY_OVERHEAD: usize = 32;

@@ -18,8 +18,8 @@
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, CoreId, LogIndex, Now, Prng, SliceId, limits};
-use engine::{AccessPolicy, Classes, Notes};
+use base::{ConnectionId, CoreId, FrameSequence, LogIndex, Now, Prng, SliceId, limits};
+use engine::{Classes, Notes};
 use net::BufferPool;
 use wal::Wal;
 
@@ -27,9 +27,13 @@ use crate::clients::{RELIEF_US, queue_flush};
 use crate::config::Config;
 use crate::cores::Stalled;
 use crate::event::{Event, Output, Pending};
+use crate::eviction::Eviction;
+use crate::expiry_cycle::ExpiryCycle;
+use crate::idle::IdleCheck;
 use crate::latency::LatencyLog;
 use crate::later::Deferred;
 use crate::loans::Loans;
+use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::pause::Pause;
@@ -43,12 +47,15 @@ use crate::slices::Slices;
 use crate::slow_log::SlowLog;
 use crate::stats::{Pace, Stats};
 use crate::tally::Tally;
-use crate::topology::Topology;
+use crate::topology::{SliceSet, Topology};
 use crate::transactions::Transactions;
 use crate::watches::WatchId;
 
 /// A batch this large is closed even while the log's window is full: bytes.
 const BATCH_SIZE_MAX: usize = limits::FRAME_SIZE_MAX;
+
+/// A batch this large is worth a frame of its own: bytes.
+const BATCH_SIZE_FULL: usize = 16 * 1024;
 
 /// Reply buffers kept for use again, and their sizes: bytes.
 const POOL_COUNT_MAX: usize = 4096;
@@ -81,6 +88,8 @@ pub struct Node {
     pub(crate) transactions: Transactions,
     pub(crate) loans: Loans,
     pub(crate) wal: Wal,
+    /// Frames on their way to the disk, and the bytes of effects in them.
+    frames: VecDeque<(FrameSequence, usize)>,
     pub(crate) stats: Stats,
     pub(crate) pace: Pace,
     pub(crate) tally: Tally,
@@ -89,12 +98,19 @@ pub struct Node {
     /// When the last command ended, by the stopwatch.
     pub(crate) lap_ns: u64,
     pub(crate) settings: Settings,
+    /// What CONFIG REWRITE compares with.
+    pub(crate) settings_at_start: Box<Settings>,
     pub(crate) started_us: u64,
     pub(crate) planted: Planted,
     pub(crate) prng: Prng,
     /// What the last command left beside its reply.
     pub(crate) notes: Notes,
-    pub(crate) access_policy: AccessPolicy,
+    pub(crate) census: Census,
+    pub(crate) expiry: ExpiryCycle,
+    pub(crate) eviction: Eviction,
+    pub(crate) idle: IdleCheck,
+    /// Slices that may have something to free.
+    pub(crate) untidy: SliceSet,
     pub(crate) notify_classes: Classes,
     pub(crate) sessions: Sessions,
     /// Clients whose replies wait, by slice of the node.
@@ -125,6 +141,8 @@ pub struct Node {
     pub(crate) scratch: Vec<u8>,
     /// Bytes of replies that no client's kernel has taken yet, parked or not.
     pub(crate) output_size: usize,
+    /// Bytes of requests that were not executed.
+    pub(crate) input_size: usize,
     /// When the largest of the stuck clients was last given up, for lack of memory.
     pub(crate) relieved_us: u64,
     pub(crate) clients_numbered: u64,
@@ -160,16 +178,24 @@ impl Node {
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
         let parked = (0..topology.slices()).map(|_| Parked::default());
+        let settings = Settings::new(&config);
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
             notes: Notes::default(),
-            access_policy: AccessPolicy::default(),
+            settings_at_start: Box::new(settings.clone()),
+            settings,
+            census: Census::new(topology.cores(), topology.slices()),
+            expiry: ExpiryCycle::default(),
+            eviction: Eviction::default(),
+            idle: IdleCheck::default(),
+            untidy: SliceSet::default(),
             notify_classes: Classes::default(),
             sessions: Sessions::default(),
             parked: parked.collect(),
             pool: BufferPool::new(POOL_COUNT_MAX, POOL_CAPACITY_FIRST, POOL_CAPACITY_MAX),
             outputs: VecDeque::new(),
+            frames: VecDeque::new(),
             outbox: Outbox::new(topology.cores()),
             early: VecDeque::new(),
             flush: Vec::new(),
@@ -185,6 +211,7 @@ impl Node {
             deferred: Vec::new(),
             scratch: Vec::new(),
             output_size: 0,
+            input_size: 0,
             relieved_us: 0,
             clients_numbered: 0,
             clients_elsewhere: 0,
@@ -196,7 +223,6 @@ impl Node {
             slow_log: SlowLog::default(),
             latency: LatencyLog::default(),
             lap_ns: 0,
-            settings: Settings::new(&config),
             started_us: now.monotonic_us,
             transactions: Transactions::new(core),
             loans: Loans::new(core, topology),
@@ -241,6 +267,7 @@ impl Node {
         self.wal.handle_time(now);
         if self.phase != Phase::Starting {
             self.run_loans(now);
+            self.run_upkeep(now);
         }
         if self.wal.is_running() {
             self.slices.tick();
@@ -255,6 +282,11 @@ impl Node {
 
     /// The next thing to be done, until None.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        // The end comes after everything, what the other cores are to know included.
+        let is_end = matches!(self.outputs.front(), Some(Pending::Exit));
+        if is_end && let Some((to, parcel)) = self.outbox.poll(self.wal.durable()) {
+            return Some(Output::Parcel { to, parcel, wake: true });
+        }
         if let Some(pending) = self.outputs.pop_front() {
             return Some(match pending {
                 Pending::Listen => Output::Listen,
@@ -262,7 +294,9 @@ impl Node {
                 Pending::Close { id } => Output::Close { id },
                 Pending::StopReceive { id } => Output::StopReceive { id },
                 Pending::StartReceive { id } => Output::StartReceive { id },
-                Pending::RewriteConfig { settings } => Output::RewriteConfig { settings },
+                Pending::RewriteConfig { file, settings } => {
+                    Output::RewriteConfig { file, settings }
+                }
                 Pending::Exit => Output::Exit,
             });
         }
@@ -287,10 +321,16 @@ impl Node {
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
         let pause = self.pause.until_us();
-        [deadline, relief, pause, self.deferred_us(), self.wal.poll_timeout()]
+        let upkeep = self.upkeep_timeout();
+        [deadline, relief, pause, upkeep, self.deferred_us(), self.wal.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// What may be changed while the node runs; of this core alone.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
     }
 
     /// Clients connected to this core now.
@@ -352,7 +392,6 @@ impl Node {
 
     /// From here on these settings are in force.
     pub(crate) fn set_settings(&mut self, settings: Settings) {
-        self.access_policy = settings.memory_policy.access_policy();
         self.notify_classes = settings.notify_classes;
         self.config.clients_max = settings.clients_max;
         self.config.durability = settings.durability;
@@ -369,20 +408,37 @@ impl Node {
     }
 
     fn close_batch(&mut self, now: Now) {
-        // While the window is full the batches go on gathering: that is the group commit.
-        let size_max = BATCH_SIZE_MAX.min(self.config.entry_size_max / 2);
-        if self.wal.window_is_full() && self.slices.batch_size_max() < size_max {
+        if !self.is_batch_due() {
             return;
         }
-        let Self { slices, transactions, planted, wal, .. } = self;
+        let Self { slices, transactions, planted, wal, frames, .. } = self;
+        let size = slices.open_size();
         slices.close(transactions, now, planted);
         let emitted = slices.emit(wal);
         if let Some(frame) = wal.close_batch(now) {
             slices.note_frame(&emitted, frame);
+            frames.push_back((frame, size));
         }
     }
 
+    /// Whether the open batches go to the log now.
+    ///
+    /// With nothing on its way they do. While the window is full they go on gathering: that is
+    /// the group commit. In between, a batch waits until it is as large as what is on its way:
+    /// clients that wait for their writes would otherwise fall apart into as many small groups as
+    /// the window has places, each paying for a frame of its own.
+    fn is_batch_due(&self) -> bool {
+        let size = self.slices.open_size();
+        let size_max = BATCH_SIZE_MAX.min(self.config.entry_size_max / 2);
+        if self.wal.window_is_full() {
+            return size_max <= self.slices.batch_size_max();
+        }
+        let on_their_way: usize = self.frames.iter().map(|(_, size)| size).sum();
+        BATCH_SIZE_FULL <= size || on_their_way <= size
+    }
+
     fn settle(&mut self, now: Now) {
+        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         let Self { slices, transactions, planted, wal, outbox, parked, sessions, flush, .. } = self;
         let mut moves = 0;
         slices.settle(wal, transactions, outbox, planted, |slice, settled| {

@@ -48,6 +48,8 @@ pub struct Parcel {
     large: VecDeque<Vec<u8>>,
     pub(crate) settled: Vec<(SliceId, LogIndex)>,
     pub(crate) messages: Vec<Message>,
+    /// The bytes the sender holds, if they have moved.
+    pub(crate) memory: Option<usize>,
     /// The sender's log is durable up to here.
     pub(crate) durable: FrameSequence,
     /// The receiver should not sleep over it.
@@ -173,6 +175,7 @@ impl Parcel {
             && self.replies.is_empty()
             && self.settled.is_empty()
             && self.messages.is_empty()
+            && self.memory.is_none()
     }
 
     pub(crate) fn wakes(&self) -> bool {
@@ -211,6 +214,12 @@ impl Parcel {
 
     pub(crate) fn add_settled(&mut self, slice: SliceId, settled: LogIndex) {
         self.settled.push((slice, settled));
+        self.wakes = true;
+    }
+
+    /// The sender holds so many bytes; it takes the place of an older figure.
+    pub(crate) fn tell_memory(&mut self, size: usize) {
+        self.memory = Some(size);
         self.wakes = true;
     }
 
@@ -253,6 +262,7 @@ impl Parcel {
         self.large.clear();
         self.settled.clear();
         self.messages.clear();
+        self.memory = None;
         self.wakes = false;
     }
 }
@@ -280,6 +290,7 @@ pub(crate) enum Body<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     parcels: Vec<Option<Box<Parcel>>>,
+    #[expect(clippy::vec_box, reason = "a parcel travels in its box; moving it out would copy it")]
     spare: Vec<Box<Parcel>>,
 }
 

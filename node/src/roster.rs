@@ -96,7 +96,7 @@ impl ClientFacts {
         add("fd", &standing.place);
         add("name", &text(&client.name));
         add("age", &since_s(client.connected_us));
-        add("idle", &since_s(client.active_us));
+        add("idle", &since_s(standing.received_us));
         add("flags", &flags(client, standing));
         add("db", &client.database);
         add("sub", &standing.subscriptions);

@@ -28,8 +28,14 @@ pub(crate) struct Session {
     pub(crate) replies: ReplyQueue,
     /// Bytes of the buffer that is on its way; None if there is none.
     pub(crate) sending: Option<usize>,
-    /// When a buffer last left or was taken: microseconds.
+    /// When the client last sent something, and when a buffer last left or was taken:
+    /// microseconds.
+    pub(crate) received_us: u64,
     pub(crate) progress_us: u64,
+    /// Since when more replies wait than the soft limit allows.
+    pub(crate) over_soft_us: Option<u64>,
+    /// Bytes of requests that are counted for this client.
+    pub(crate) counted_input: usize,
     /// The client sends no more: once its input is executed, the session ends.
     pub(crate) ended: bool,
     /// Room in the log was set aside for the request that waited for it.
@@ -64,8 +70,6 @@ pub(crate) struct Client {
     /// The address of ours that it connected to.
     pub(crate) local: SocketAddr,
     pub(crate) connected_us: u64,
-    /// When it last sent something.
-    pub(crate) active_us: u64,
     pub(crate) name: Vec<u8>,
     pub(crate) library_name: Vec<u8>,
     pub(crate) library_version: Vec<u8>,
@@ -122,6 +126,8 @@ impl ReplyMode {
 pub(crate) struct Standing {
     /// The place of the connection in its core's table.
     pub(crate) place: u32,
+    /// When the client last sent something.
+    pub(crate) received_us: u64,
     pub(crate) query_size: usize,
     pub(crate) query_free: usize,
     pub(crate) output_size: usize,
@@ -163,7 +169,10 @@ impl Session {
             input: Input::default(),
             replies: ReplyQueue::default(),
             sending: None,
+            received_us: 0,
             progress_us: 0,
+            over_soft_us: None,
+            counted_input: 0,
             ended: false,
             granted: false,
             stopped: false,
@@ -182,6 +191,7 @@ impl Session {
     pub(crate) fn standing(&self) -> Standing {
         Standing {
             place: self.id.index,
+            received_us: self.received_us,
             query_size: self.input.rest().len(),
             query_free: self.input.free() + self.decoder.allocated(),
             output_size: self.output_size(),
@@ -267,6 +277,15 @@ impl Sessions {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
         self.table.iter_mut().filter_map(Option::as_deref_mut)
+    }
+
+    /// Places there are, taken or not.
+    pub(crate) fn places(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn id_at(&self, place: usize) -> Option<ConnectionId> {
+        Some(self.table.get(place)?.as_ref()?.id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {

@@ -62,15 +62,15 @@ pub struct Settings {
     pub kept: BTreeMap<&'static str, String>,
 }
 
-impl Settings {
-    pub(crate) fn new(config: &Config) -> Self {
+impl Default for Settings {
+    fn default() -> Self {
         Self {
             active_expire: true,
             active_expire_effort: 1,
-            memory_max: config.facts.total_memory / 100 * MEMORY_SHARE_PERCENT,
+            memory_max: 0,
             memory_policy: MemoryPolicy::default(),
             memory_samples: 5,
-            clients_max: config.clients_max,
+            clients_max: 10_000,
             timeout_s: 0,
             output_limit: OutputLimit::default(),
             pubsub_output_limit: OutputLimit {
@@ -79,11 +79,11 @@ impl Settings {
                 soft_s: 60,
             },
             query_size_max: base::limits::QUERY_BUFFER_SIZE_MAX,
-            durability: config.durability,
-            durability_floor: config.durability_floor,
-            memory_durability_age_ms: config.memory_durability_age_us / 1000,
-            password: config.password.clone(),
-            protected_mode: config.protected_mode,
+            durability: Durability::Local,
+            durability_floor: Durability::Memory,
+            memory_durability_age_ms: 1000,
+            password: None,
+            protected_mode: true,
             slowlog_slower_than_us: 10_000,
             slowlog_len_max: 128,
             latency_tracking: true,
@@ -92,6 +92,27 @@ impl Settings {
             notify_classes: Classes::default(),
             kept: BTreeMap::new(),
         }
+    }
+}
+
+impl Settings {
+    /// The settings a node starts with.
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut settings = Self {
+            memory_max: config.facts.total_memory / 100 * MEMORY_SHARE_PERCENT,
+            clients_max: config.clients_max,
+            durability: config.durability,
+            durability_floor: config.durability_floor,
+            memory_durability_age_ms: config.memory_durability_age_us / 1000,
+            password: config.password.clone(),
+            protected_mode: config.protected_mode,
+            ..Self::default()
+        };
+        for (name, value) in &config.given {
+            let setting = Setting::find(name.as_bytes()).expect("what was given was checked");
+            setting.set(&mut settings, value).expect("what was given was checked");
+        }
+        settings
     }
 }
 

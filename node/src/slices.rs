@@ -37,6 +37,8 @@ pub(crate) struct Slices {
     /// How far each slice of the node is settled, as far as this core knows.
     settled: Vec<LogIndex>,
     dirty: SliceSet,
+    /// Own slices that changed since they were last looked at.
+    written: SliceSet,
     linked: SliceSet,
     active: SliceSet,
     /// Bytes in the open batches that are here.
@@ -55,6 +57,7 @@ impl Slices {
             groups: (0..count).map(|_| None).collect(),
             settled: vec![LogIndex::NONE; count],
             dirty: SliceSet::default(),
+            written: SliceSet::default(),
             linked: SliceSet::default(),
             active: SliceSet::default(),
             open_size: 0,
@@ -69,6 +72,7 @@ impl Slices {
             slices.slices[at] = Some(slice);
             slices.groups[at] = Some(group);
             slices.active.insert(id);
+            slices.written.insert(id);
         }
         assert!(topology.slices_of(core).all(|id| slices.groups[usize::from(id.0)].is_some()));
         slices
@@ -144,9 +148,17 @@ impl Slices {
     /// Effects were just added to the open batch of `slice`.
     pub(crate) fn note_effects(&mut self, slice: SliceId, now: Now, planted: &Planted) {
         self.dirty.insert(slice);
+        if self.groups[usize::from(slice.0)].is_some() {
+            self.written.insert(slice);
+        }
         let (slice, space) = self.both(slice);
         let grown = slice.note_effects(space, now, planted);
         self.open_size += grown;
+    }
+
+    /// The own slices that changed since the last call.
+    pub(crate) fn take_written(&mut self) -> SliceSet {
+        std::mem::take(&mut self.written)
     }
 
     /// What one command wrote, and what it read that is not settled, counts together.
@@ -431,6 +443,7 @@ impl Slices {
         }
         self.slices[at] = Some(slice);
         self.spaces[at] = Some(space);
+        self.written.insert(id);
     }
 
     /// Slices of other cores are here for a while.

@@ -112,16 +112,6 @@ impl Tally {
         self.commands.iter().enumerate().filter(|(_, one)| 0 < one.calls + one.rejected)
     }
 
-    pub(crate) fn command(&self, number: usize) -> Option<&CommandTally> {
-        self.commands.get(number)
-    }
-
-    pub(crate) fn forget_histogram(&mut self, number: usize) {
-        if let Some(command) = self.commands.get_mut(number) {
-            command.histogram = None;
-        }
-    }
-
     pub(crate) fn errors(&self) -> impl Iterator<Item = (&[u8], u64)> {
         self.errors.iter().map(|(code, count)| (&code[..], *count))
     }

@@ -72,7 +72,7 @@ impl Load {
 }
 
 /// Why a client stopped.
-enum End {
+pub(super) enum End {
     Broken(io::Error),
     Wrong(String),
 }
@@ -90,7 +90,7 @@ impl From<io::Error> for End {
     }
 }
 
-fn ended(result: Result<(), End>) -> Result<(), String> {
+pub(super) fn ended(result: Result<(), End>) -> Result<(), String> {
     match result {
         Ok(()) | Err(End::Broken(_)) => Ok(()),
         Err(End::Wrong(text)) => Err(text),

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of what they share")]
 
+mod bank;
 mod chance;
 mod client;
 mod directory;
@@ -14,6 +15,7 @@ mod ledger;
 mod load;
 mod server;
 
+pub(crate) use bank::{Bank, BankDay};
 pub(crate) use chance::Chance;
 pub(crate) use client::{Client, Reply, encode};
 pub(crate) use directory::Directory;

@@ -77,6 +77,23 @@ const SUBCOMMANDS: &[Command<Run>] = &[
         ..SUBCOMMAND
     },
     Command {
+        name: "debug|set-active-expire",
+        summary: "Sets whether expired keys are looked for; those a command names expire anyway.",
+        arity: Arity::Exactly(3),
+        run: Run::Node(NodeRun {
+            ask: |cx, args| {
+                let mut settings = cx.node.settings.clone();
+                settings.active_expire = args[0] != b"0";
+                Ok(Question::Set(Box::new(settings)))
+            },
+            reply: |cx, _, _| {
+                cx.reply.simple("OK");
+                Ok(())
+            },
+        }),
+        ..SUBCOMMAND
+    },
+    Command {
         name: "debug|sleep",
         summary: "Answers after some seconds. Other clients are served meanwhile.",
         arity: Arity::Exactly(3),

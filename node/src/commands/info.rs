@@ -91,6 +91,7 @@ pub(crate) struct CoreFacts {
     output_max: usize,
     clients: usize,
     waiting: usize,
+    memory: usize,
     dataset: usize,
     output: usize,
     /// Keys, and keys with a time to expire, by database.
@@ -149,6 +150,7 @@ impl CoreFacts {
             output_max: most(|standing| standing.output_size),
             clients: node.client_count(),
             waiting: node.waiting_count(),
+            memory: node.own_memory(),
             dataset,
             output: node.output_size(),
             keys,
@@ -194,7 +196,7 @@ impl Memory {
             .map(|database| cores.iter().map(|core| core.keys[database].0 as usize).sum());
         let databases: Vec<usize> = databases.collect();
         Self {
-            used: dataset + output + log_queued,
+            used: sum(|core| core.memory).max(dataset),
             dataset,
             output,
             log_queued,
@@ -365,8 +367,8 @@ fn stats(told: &Told<'_>, lines: &mut Lines) {
     for name in ["sync_full", "sync_partial_ok", "sync_partial_err"] {
         lines.add(name, 0);
     }
-    lines.add("expired_keys", 0);
-    lines.add("evicted_keys", 0);
+    lines.add("expired_keys", sum(|stats| stats.expired_keys));
+    lines.add("evicted_keys", sum(|stats| stats.evicted_keys));
     lines.add("keyspace_hits", sum(|stats| stats.keyspace_hits));
     lines.add("keyspace_misses", sum(|stats| stats.keyspace_misses));
     for name in ["pubsub_channels", "pubsub_patterns", "latest_fork_usec", "tracking_total_keys"] {
@@ -443,6 +445,9 @@ fn cores(told: &Told<'_>, lines: &mut Lines) {
     lines.add("cores", told.node.topology.cores());
     lines.add("slices", told.node.topology.slices());
     lines.add("turns", told.sum(|core| core.stats.turns));
+    lines.add("stalls", told.sum(|core| core.stats.stalls));
+    let longest_us = told.cores.iter().map(|core| core.stats.stall_max_us).max();
+    lines.add("stall_max_usec", longest_us.unwrap_or_default());
     lines.add("hops", told.sum(|core| core.stats.hops));
     lines.add("parcels", told.sum(|core| core.stats.parcels_sent));
     lines.add("loans", told.sum(|core| core.stats.loans));

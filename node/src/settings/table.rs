@@ -114,6 +114,20 @@ impl Setting {
         Ok(())
     }
 
+    /// Says why a value cannot be set.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn check(&self, value: &[u8]) -> Result<(), String> {
+        self.set(&mut Settings::default(), value)
+    }
+
+    /// The value unless it is configured.
+    pub fn default_value(&self) -> String {
+        self.value(&Settings::default())
+    }
+
     /// The value in force, as CONFIG GET shows it.
     pub fn value(&self, settings: &Settings) -> String {
         let kept = || settings.kept.get(self.name).cloned();
@@ -581,7 +595,6 @@ fn set_output_limits(settings: &mut Settings, value: &[u8]) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::tests::settings;
 
     #[test]
     fn names_are_sorted_and_unique() {
@@ -592,7 +605,7 @@ mod tests {
     /// Red when a value shown is one that cannot be set.
     #[test]
     fn every_value_shown_can_be_set_again() {
-        let mut settings = settings();
+        let mut settings = Settings::default();
         for setting in SETTINGS {
             let shown = setting.value(&settings);
             setting.set(&mut settings, shown.as_bytes()).expect(setting.name);
@@ -602,7 +615,7 @@ mod tests {
 
     #[test]
     fn what_only_states_a_fact_cannot_state_another() {
-        let mut settings = settings();
+        let mut settings = Settings::default();
         for setting in SETTINGS.iter().filter(|setting| setting.effect == Effect::States) {
             assert!(setting.set(&mut settings, b"another").is_err(), "{}", setting.name);
         }

@@ -10,6 +10,8 @@ mod admin;
 mod clients;
 mod gate;
 mod handshakes;
+mod limits;
 mod many_cores;
 mod session;
+mod settings;
 mod start;

@@ -225,3 +225,33 @@ fn what_follows_a_transaction_follows_it() {
     let answered = "+OK +OK +OK +OK +OK +QUEUED *-1 $1 2";
     assert_eq!(node.ask(0, 1, sent), answered);
 }
+
+/// Red when a command overtakes one of its client that waits for room in the log.
+#[test]
+fn what_waits_for_room_after_a_loan_is_not_overtaken() {
+    let mut node = cores(2);
+    node.cores[0].frames_stall = true;
+    // The first core's slice 0 is lent; its client's commands for it queue.
+    node.parcels_stall = true;
+    node.send(1, 1, "exists b k3");
+    node.cores[1].turn();
+    node.parcels_stall = false;
+    node.carry();
+    node.cores[0].turn();
+    node.send(0, 1, "incr b\nincr b");
+    // A large write of another client waits for room, and all writes behind it.
+    node.cores[0].connect(7);
+    let size = 40 << 20;
+    let head = format!("*3\r\n$3\r\nSET\r\n$3\r\nfoo\r\n${size}\r\n");
+    let large = [head.into_bytes(), vec![b'x'; size], b"\r\n".to_vec()].concat();
+    node.cores[0].send_bytes(7, &large);
+    node.turn();
+    node.turn();
+    node.send(0, 1, "incr b\nexists b\nincr b");
+    node.cores[0].frames_stall = false;
+    for _ in 0..20 {
+        node.settle();
+    }
+    assert_eq!(node.cores[0].received(1), ":1 :2 :3 :1 :4");
+    assert_eq!(node.cores[0].received(7), "+OK");
+}
