@@ -20,6 +20,7 @@ use crate::planted::Plant;
 use crate::registry::{Control, Run};
 use crate::reply::ReplyWriter;
 use crate::session::Session;
+use crate::tally::Who;
 use crate::topology::SliceSet;
 use crate::watches::WatchId;
 
@@ -378,6 +379,7 @@ impl Node {
         for queued in &mut transaction.commands {
             let args = queued.words.borrow();
             let start = out.len();
+            let failures = self.stats.commands_failed;
             match queued.command.run {
                 Run::Keys(run) => {
                     let scope = self.scope(run, queued.command, &args);
@@ -431,6 +433,8 @@ impl Node {
                     unreachable!("it is never queued")
                 }
             }
+            let failed = failures != self.stats.commands_failed;
+            self.finish_call(queued.command, &args, Who::Own(&session.client), failed, now);
         }
         let has_written = before < self.slices.effect_count(slices);
         if has_written && 1 < gates.len() {

@@ -201,11 +201,11 @@ fn write_histogram(reply: &mut dyn ReplySink, tally: &CommandTally) {
     let mut steps = Vec::new();
     let mut count = 0;
     // Steps of 1024 ns and its doubles, as in Redis; those in which nothing falls are left out.
-    for step in histogram.iter_log(1024, 2.0) {
+    for (at, step) in histogram.iter_log(1024, 2.0).enumerate() {
         let more = step.count_since_last_iteration();
         if 0 < more {
             count += more;
-            steps.push((histogram.highest_equivalent(step.value_iterated_to()) / 1000, count));
+            steps.push((histogram.highest_equivalent(1024 << at) / 1000, count));
         }
     }
     reply.map(2);

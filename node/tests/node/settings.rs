@@ -217,7 +217,7 @@ fn how_long_commands_take_is_told_in_every_way() {
     assert_eq!(world.ask(1, "LATENCY HISTORY command"), "*1 *2 :1700000000 :2");
     assert_eq!(world.ask(1, "LATENCY HISTORY nope"), "*0");
     let histogram = world.ask(1, "LATENCY HISTOGRAM set");
-    assert_eq!(histogram, "*2 $3 set *4 $5 calls :2 $14 histogram_usec *2 :2105 :2");
+    assert_eq!(histogram, "*2 $3 set *4 $5 calls :2 $14 histogram_usec *2 :2113 :2");
     let info = world.ask(1, "INFO latencystats commandstats");
     assert!(info.contains("cmdstat_set:calls=2,usec=4000,usec_per_call=2000.00"), "{info}");
     assert!(info.contains("latency_percentiles_usec_set:p50=200"), "{info}");

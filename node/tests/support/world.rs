@@ -99,7 +99,11 @@ pub fn config() -> Config {
         entry_size_max: ENTRY_SIZE_MAX,
         given: Vec::new(),
         stopwatch: || 0,
-        settings: vec![("appendonly".into(), "yes".into()), ("save".into(), String::new())],
+        settings: vec![
+            ("appendonly".into(), "yes".into()),
+            ("databases".into(), "16".into()),
+            ("save".into(), String::new()),
+        ],
         facts: Facts::default(),
         seed: 42,
         hash_seed: 42,
