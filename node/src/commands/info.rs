@@ -262,7 +262,7 @@ fn server(told: &Told<'_>, lines: &mut Lines) {
     lines.add("uptime_in_days", uptime_s / 86_400);
     lines.add("hz", 10);
     lines.add("configured_hz", 10);
-    lines.add("lru_clock", now.wall_ms / 1000 & 0xff_ffff);
+    lines.add("lru_clock", (now.wall_ms / 1000) & 0xff_ffff);
     lines.add("executable", &facts.executable);
     lines.add("config_file", &facts.config_file);
     lines.add("io_threads_active", 0);

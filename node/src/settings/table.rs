@@ -463,11 +463,6 @@ pub const SETTINGS: &[Setting] = &[
             },
         },
     ),
-    Setting {
-        hint: "BYTES",
-        kind: Kind::KeptBytes { default: 512 * 1024 * 1024 },
-        ..kept("proto-max-bulk-len", 0, 0, 0)
-    },
     takes(
         "protected-mode",
         "yes|no",
@@ -477,6 +472,11 @@ pub const SETTINGS: &[Setting] = &[
             set: |settings, value| settings.protected_mode = value,
         },
     ),
+    Setting {
+        hint: "BYTES",
+        kind: Kind::KeptBytes { default: 512 * 1024 * 1024 },
+        ..kept("proto-max-bulk-len", 0, 0, 0)
+    },
     kept("repl-backlog-size", 0, i64::MAX, 1_048_576),
     kept("repl-ping-replica-period", 1, INT_MAX, 10),
     kept("repl-timeout", 1, INT_MAX, 60),

@@ -4,28 +4,33 @@
 //! after it the patterns of its replies, one for each request, as they would be with a blank for
 //! each end of line.
 
-use std::path::Path;
-
 use super::cores::Cores;
+
+const HANDSHAKES: &[(&str, &str)] = &[
+    ("exporter", include_str!("../handshakes/exporter.txt")),
+    ("go-redis", include_str!("../handshakes/go-redis.txt")),
+    ("ioredis", include_str!("../handshakes/ioredis.txt")),
+    ("memtier", include_str!("../handshakes/memtier.txt")),
+    ("node-redis", include_str!("../handshakes/node-redis.txt")),
+    ("redis-benchmark", include_str!("../handshakes/redis-benchmark.txt")),
+    ("redis-cli", include_str!("../handshakes/redis-cli.txt")),
+    ("redis-py-resp2", include_str!("../handshakes/redis-py-resp2.txt")),
+    ("redis-py", include_str!("../handshakes/redis-py.txt")),
+    ("redis-rs", include_str!("../handshakes/redis-rs.txt")),
+    ("redisinsight", include_str!("../handshakes/redisinsight.txt")),
+];
 
 /// Red when a command that a client sends at its start is not known, or answered in another shape.
 #[test]
 fn every_client_gets_what_it_needs_at_its_start() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/handshakes");
-    let mut count = 0;
-    for entry in std::fs::read_dir(directory).expect("the handshakes are there") {
-        let path = entry.expect("the directory can be read").path();
-        let text = std::fs::read_to_string(&path).expect("a handshake is text");
+    for (name, text) in HANDSHAKES {
         for cores in [1, 2] {
-            play(&path, &text, cores);
+            play(name, text, cores);
         }
-        count += 1;
     }
-    assert!(9 <= count, "{count} handshakes");
 }
 
-fn play(path: &Path, text: &str, cores: u16) {
-    let name = path.display();
+fn play(name: &str, text: &str, cores: u16) {
     let mut node = Cores::new(cores, 4);
     node.cores[0].connect(1);
     let mut requests = Vec::new();
