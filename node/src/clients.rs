@@ -11,6 +11,7 @@ use crate::input::Input;
 use crate::node::{Node, Phase};
 use crate::parcel::BorrowedWords;
 use crate::planted::Plant;
+use crate::pubsub::Subscriptions;
 use crate::room::Waiter;
 use crate::session::{Client, Held, ReplyMode, Session};
 
@@ -150,6 +151,11 @@ impl Node {
                 session.held = Some(Held::Output);
                 return (executed, 0);
             }
+            if self.pubsub.is_far_ahead() {
+                self.pubsub.wait(session.id);
+                session.held = Some(Held::Replies);
+                return (executed, 0);
+            }
             let rest = &data[executed..];
             match decoder.decode(rest, session.client.authenticated) {
                 Ok(Decoded::Incomplete { more }) => return (executed, more),
@@ -159,6 +165,9 @@ impl Node {
                     let held = match self.dispatch(session, &words, now) {
                         Flow::Done => {
                             executed += consumed;
+                            if self.pubsub.has_deliveries() {
+                                self.deliver_published(Some(session), now);
+                            }
                             continue;
                         }
                         Flow::NeedsRoom { needed } => Held::Room { needed },
@@ -269,6 +278,7 @@ impl Node {
     pub(crate) fn forget(&mut self, id: ConnectionId) {
         if let Some(mut session) = self.sessions.remove(id) {
             self.unwatch(&mut session);
+            self.unsubscribe_all(&mut session);
             self.output_size -= session.output_size();
             self.input_size -= session.counted_input;
             session.replies.clear(&mut self.pool);
@@ -433,6 +443,7 @@ impl Client {
             net_input_bytes: 0,
             net_output_bytes: 0,
             transaction: None,
+            subscriptions: Subscriptions::default(),
             closing: false,
         }
     }

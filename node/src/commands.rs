@@ -9,7 +9,9 @@ mod connection;
 mod debug;
 mod info;
 mod latency;
+mod monitor;
 mod process;
+mod pubsub;
 mod replication;
 mod scripting;
 mod server;
@@ -20,9 +22,10 @@ use base::Now;
 use engine::Command;
 
 use crate::node::Node;
+use crate::pubsub::Publication;
 use crate::registry::{Registry, Run};
 use crate::reply::ReplyWriter;
-use crate::session::{Client, Standing};
+use crate::session::{Client, Session, Standing};
 
 /// Every family of the node.
 pub(crate) const FAMILIES: &[&[Command<Run>]] = &[
@@ -34,7 +37,9 @@ pub(crate) const FAMILIES: &[&[Command<Run>]] = &[
     connection::FAMILY,
     debug::FAMILY,
     latency::FAMILY,
+    monitor::FAMILY,
     process::FAMILY,
+    pubsub::FAMILY,
     replication::FAMILY,
     scripting::FAMILY,
     server::FAMILY,
@@ -44,6 +49,7 @@ pub(crate) const FAMILIES: &[&[Command<Run>]] = &[
 
 pub(crate) use connection::NOT_OURS;
 pub(crate) use info::CoreFacts;
+pub(crate) use pubsub::is_for_subscribers;
 
 /// What a command on the connection or the node gets.
 #[derive(Debug)]
@@ -61,6 +67,17 @@ fn names_of(registry: &Registry, is_meant: impl Fn(&Command<Run>) -> bool) -> Ve
         std::iter::once(command).chain(engine::Runs::subcommands(&command.run))
     });
     all.filter(|command| is_meant(command)).map(|command| command.name).collect()
+}
+
+/// What a command about channels gets.
+#[derive(Debug)]
+pub(crate) struct ChannelsCx<'a> {
+    pub(crate) node: &'a mut Node,
+    pub(crate) session: &'a mut Session,
+    pub(crate) reply: ReplyWriter<'a>,
+    /// What it publishes, in order.
+    pub(crate) publications: &'a mut Vec<Publication>,
+    pub(crate) in_transaction: bool,
 }
 
 /// The lines that HELP prints for a container.

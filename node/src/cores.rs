@@ -47,6 +47,7 @@ impl Node {
         for (slice, settled) in std::mem::take(&mut parcel.settled) {
             self.slices.note_settled(slice, settled);
             self.release_parked(slice, settled);
+            self.pubsub.note_settled();
         }
         parcel.for_each_request(|request| self.prefetch(request));
         parcel.for_each_request(|request| self.take_request(request, now));
@@ -80,6 +81,10 @@ impl Node {
             }
             Message::Answered { id, answer } => self.note_answer(from, id, answer),
             Message::Slow { connection, slow } => self.note_slow_elsewhere(connection, *slow),
+            Message::Told { number, counts } => self.note_told(from, number, &counts),
+            Message::Known { number } => self.note_known(from, number),
+            Message::Published(publication) => self.take_published(from, publication, now),
+            Message::Delivered { size } => self.note_delivered(from, size),
             Message::Shutdown => self.shut_down(now),
             Message::Drained => self.drained += 1,
         }
@@ -108,13 +113,23 @@ impl Node {
 
     /// Executes a request of another core, or keeps it until it can be.
     fn take_request(&mut self, request: &Request<'_>, now: Now) {
-        if self.is_stalled(request.address.core, request.address.connection) {
+        if self.is_behind(request.address, request.slice) {
             self.stall(request.to_waiting(), None);
         } else if self.is_here(&Scope::One(request.slice)) {
             self.execute_request(request, false, now);
         } else {
             self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
         }
+    }
+
+    /// Does an earlier request of the same client for the same slice wait for room? For this slice
+    /// only: one that waited while the slice was lent comes before one that now waits for room for
+    /// another slice.
+    fn is_behind(&self, address: ReturnAddress, slice: SliceId) -> bool {
+        self.stalled.iter().any(|stalled| {
+            let WaitingRequest { address: other, slice: waits_for, .. } = stalled.request;
+            (other.core, other.connection, waits_for) == (address.core, address.connection, slice)
+        })
     }
 
     /// Does a request of this connection wait here for room? What comes after it waits behind it.
@@ -166,8 +181,7 @@ impl Node {
         // Whoever comes behind a request that still waits waits as well.
         for stalled in std::mem::take(&mut self.stalled) {
             let Stalled { number, request, granted } = stalled;
-            let address = request.address;
-            let is_behind = self.is_stalled(address.core, address.connection);
+            let is_behind = self.is_behind(request.address, request.slice);
             let waits_itself = self.room.contains(Waiter::Request(number));
             if is_behind || waits_itself {
                 self.stalled.push_back(Stalled { number, request, granted });
@@ -387,24 +401,34 @@ impl Node {
                 );
                 Executed::Done(Gates::new())
             }
-            Work::Exec { transaction, watching } => self.exec_here(
-                &mut session,
-                transaction,
-                *watching,
-                &job.slices,
-                admission,
-                now,
-                &mut out,
-            ),
+            Work::Exec { transaction, watching } => {
+                let executed = self.exec_here(
+                    &mut session,
+                    transaction,
+                    *watching,
+                    &job.slices,
+                    admission,
+                    now,
+                    &mut out,
+                );
+                if matches!(executed, Executed::Done(_)) {
+                    let exec = self.registry.find(b"exec").expect("it is a command");
+                    self.feed_monitors(&session.client, exec, &[b"exec"], now);
+                }
+                executed
+            }
         };
         let needed = match executed {
             Executed::Done(gates) => {
-                let gates = durability.waits_for(gates);
+                let mut gates = durability.waits_for(gates);
+                gates.extend(self.telling_gate(&session));
                 if job.address.is_muted {
                     out.clear();
-                    self.finish_job(&mut session, ticket, &mut out, &[]);
-                } else {
-                    self.finish_job(&mut session, ticket, &mut out, &gates);
+                    gates.clear();
+                }
+                self.finish_job(&mut session, ticket, &mut out, &gates);
+                if self.pubsub.has_deliveries() {
+                    self.deliver_published(Some(&mut session), now);
                 }
                 None
             }

@@ -11,14 +11,14 @@ use net::Protocol;
 
 use crate::ask::Asking;
 use crate::caller::Caller;
-use crate::commands::SessionCx;
+use crate::commands::{ChannelsCx, SessionCx, is_for_subscribers};
 use crate::error::RequestError;
 use crate::eviction::OUT_OF_MEMORY;
 use crate::execute::{Admission, Executed, Scope, Task};
 use crate::job::{Job, Work};
 use crate::node::Node;
 use crate::parcel::{BorrowedWords, Gates, Request, ReturnAddress, Words};
-use crate::registry::{Control, NodeRun, Run, SessionHandler};
+use crate::registry::{ChannelsHandler, Control, NodeRun, Run, SessionHandler};
 use crate::reply::ReplyWriter;
 use crate::session::Session;
 use crate::tally::Who;
@@ -60,8 +60,7 @@ impl Node {
         if session.is_executing {
             return Flow::NeedsReplies;
         }
-        let (name, args) = words.split_first().expect("a request has at least its name");
-        let flow = self.dispatch_words(session, name, args, now);
+        let flow = self.dispatch_words(session, words, now);
         if flow == Flow::Done {
             session.client.commands += 1;
             session.client.reply_mode = session.client.reply_mode.next();
@@ -72,10 +71,10 @@ impl Node {
     fn dispatch_words(
         &mut self,
         session: &mut Session,
-        name: &[u8],
-        args: Args<'_>,
+        words: &BorrowedWords<'_>,
         now: Now,
     ) -> Flow {
+        let (name, args) = words.split_first().expect("a request has at least its name");
         match self.resolve(session, name, args) {
             Ok((command, _)) if self.is_paused(session, command, now) => Flow::NeedsUnpause,
             Ok((command, args)) => match &mut session.client.transaction {
@@ -85,7 +84,7 @@ impl Node {
                         self.reply_error(session, &OUT_OF_MEMORY);
                         return Flow::Done;
                     }
-                    transaction.queue(command, args);
+                    transaction.queue(command, words, args.len());
                     if TRANSACTION_SIZE_MAX < transaction.size() {
                         session.client.closing = true;
                     }
@@ -94,7 +93,15 @@ impl Node {
                 }
                 _ => {
                     session.client.last_command = Some(command);
-                    self.dispatch_command(session, command, args, now)
+                    let jobs = session.jobs;
+                    let flow = self.dispatch_command(session, command, args, now);
+                    // An EXEC that waits for slices is shown behind what it executes.
+                    let is_later =
+                        jobs < session.jobs && matches!(command.run, Run::Control(Control::Exec));
+                    if flow == Flow::Done && !is_later {
+                        self.feed_monitors(&session.client, command, words, now);
+                    }
+                    flow
                 }
             },
             Err(error) => {
@@ -119,6 +126,16 @@ impl Node {
         let (command, args) = self.registry.resolve(name, args)?;
         if !session.client.authenticated && !command.has_flag(Flag::NoAuth) {
             return Err(RequestError::NoAuth);
+        }
+        let is_listening =
+            session.client.protocol == Protocol::Resp2 && session.client.subscriptions.are_any();
+        if is_listening && !is_for_subscribers(command) {
+            let text = format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                command.name
+            );
+            return Err(RequestError::Text(text.into_bytes()));
         }
         Ok((command, args))
     }
@@ -148,6 +165,15 @@ impl Node {
                 flow
             }
             Run::Node(run) => self.run_node(session, command, run, args, now),
+            Run::Channels(handler) => {
+                let failures = self.stats.commands_failed;
+                let flow = self.run_channels(session, handler, args);
+                if flow == Flow::Done {
+                    let failed = failures != self.stats.commands_failed;
+                    self.finish_call(command, args, Who::Own(&session.client), failed, now);
+                }
+                flow
+            }
             Run::Keys(run) => self.run_keys(session, command, run, args, now),
         }
     }
@@ -240,6 +266,44 @@ impl Node {
         } else {
             self.finish_call(command, args, who, result.is_err(), now);
         }
+        Flow::Done
+    }
+
+    /// Runs a command on channels.
+    fn run_channels(
+        &mut self,
+        session: &mut Session,
+        handler: ChannelsHandler,
+        args: Args<'_>,
+    ) -> Flow {
+        // It waits until all before it have executed.
+        if 0 < session.replies.vacant() || self.must_wait_to_publish(session) {
+            return Flow::NeedsReplies;
+        }
+        let before = session.replies.len();
+        let mut out = std::mem::take(&mut self.scratch);
+        let mut publications = Vec::new();
+        let reply = ReplyWriter::new(&mut out, session.client.protocol);
+        let mut cx = ChannelsCx {
+            node: self,
+            session,
+            reply,
+            publications: &mut publications,
+            in_transaction: false,
+        };
+        if let Err(error) = handler(&mut cx, args) {
+            self.stats.commands_failed += 1;
+            self.tally.note_error(&error.text());
+            out.clear();
+            ReplyWriter::new(&mut out, session.client.protocol).error_bytes(&error.text());
+        }
+        self.publish_of(session, publications, &[]);
+        let gate = self.telling_gate(session);
+        session.replies.begin(&mut self.pool).extend_from_slice(&out);
+        session.commit(gate.as_slice(), &mut self.pool);
+        self.note_reply(session, before);
+        out.clear();
+        self.scratch = out;
         Flow::Done
     }
 

@@ -204,6 +204,7 @@ impl Node {
         self.stats.expired_keys += expired as u64;
         self.delete_hidden(task, now_ms);
         let gates = self.note_outcome(task, before, now);
+        self.take_events(&gates);
         match result {
             Ok(()) => Ok(Executed::Done(gates)),
             Err(error) => Err((error.into(), gates)),

@@ -86,16 +86,17 @@ impl Node {
 
     /// Closes a client with more replies waiting than it may have.
     pub(crate) fn limit_output(&mut self, session: &mut Session, now: Now) {
-        let OutputLimit { hard, soft, soft_s } = self.settings.output_limit;
+        let limit = self.settings.output_limit;
+        let OutputLimit { hard, soft, .. } = limit;
         let size = session.output_size();
         if size <= soft || soft == 0 {
             session.over_soft_us = None;
         } else if session.over_soft_us.is_none() {
             session.over_soft_us = Some(now.monotonic_us);
         }
-        let is_over_soft = session.over_soft_us.is_some_and(|since| {
-            since.saturating_add(soft_s.saturating_mul(SECOND_US)) <= now.monotonic_us
-        });
+        let is_over_soft = session
+            .over_soft_us
+            .is_some_and(|since| since.saturating_add(limit.soft_us()) <= now.monotonic_us);
         let is_over = (0 < hard && hard < size) || is_over_soft;
         if is_over && !session.closed {
             self.stats.clients_output_closed += 1;

@@ -27,6 +27,8 @@ mod commands;
 mod dispatch;
 mod error;
 mod execute;
+mod monitor;
+mod pubsub;
 mod room;
 
 mod ask;

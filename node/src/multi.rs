@@ -9,7 +9,7 @@ use engine::{Args, Command, Flag, ReplySink};
 use net::Protocol;
 
 use crate::ask::Asking;
-use crate::commands::SessionCx;
+use crate::commands::{ChannelsCx, SessionCx};
 use crate::dispatch::Flow;
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
@@ -36,16 +36,26 @@ pub(crate) struct Transaction {
 #[derive(Debug)]
 struct Queued {
     command: &'static Command<Run>,
+    /// All of the request's.
     words: Words,
+    /// How many of them are the command's name.
+    name_words: usize,
     /// What the cores said, for a command that asks them.
     asking: Option<Asking>,
 }
 
 impl Transaction {
-    pub(crate) fn queue(&mut self, command: &'static Command<Run>, args: Args<'_>) {
-        let words = Words::new(args);
+    /// Keeps a request whose last `arg_count` words are the command's arguments.
+    pub(crate) fn queue(
+        &mut self,
+        command: &'static Command<Run>,
+        request: Args<'_>,
+        arg_count: usize,
+    ) {
+        let words = Words::new(request);
+        let name_words = request.len() - arg_count;
         self.size += words.size() + size_of::<Queued>();
-        self.commands.push(Queued { command, words, asking: None });
+        self.commands.push(Queued { command, words, name_words, asking: None });
     }
 
     pub(crate) fn has_write(&self) -> bool {
@@ -112,6 +122,7 @@ impl Node {
             Control::Exec => self.exec(session, now),
             Control::Reset => {
                 self.unwatch(session);
+                self.unsubscribe_all(session);
                 session.client.reset(&self.config);
                 self.reply(session, |reply| reply.simple("RESET"));
                 Flow::Done
@@ -248,9 +259,10 @@ impl Node {
         let mut room = 0;
         for queued in &transaction.commands {
             if let Run::Keys(run) = queued.command.run {
-                let args = queued.words.borrow();
-                slices.extend(&self.scope(run, queued.command, &args).to_set());
-                room += queued.command.effect_size_max(&args, &|_| 0) as u64;
+                let words = queued.words.borrow();
+                let args = &words[queued.name_words..];
+                slices.extend(&self.scope(run, queued.command, args).to_set());
+                room += queued.command.effect_size_max(args, &|_| 0) as u64;
             }
         }
         let watching = session.watching.take();
@@ -272,7 +284,8 @@ impl Node {
             );
             let flow = match result {
                 Executed::Done(gates) => {
-                    let gates = session.client.durability.waits_for(gates);
+                    let mut gates = session.client.durability.waits_for(gates);
+                    gates.extend(self.telling_gate(session));
                     session.replies.begin(&mut self.pool).extend_from_slice(&out);
                     session.commit(&gates, &mut self.pool);
                     self.output_size += session.replies.len() - before;
@@ -306,6 +319,11 @@ impl Node {
     /// Asks the cores what the queued commands need to know. False until all have answered.
     fn ask_for(&mut self, session: &mut Session, transaction: &mut Transaction, now: Now) -> bool {
         for queued in &mut transaction.commands {
+            if matches!(queued.command.run, Run::Channels(_))
+                && (0 < session.replies.vacant() || self.must_wait_to_publish(session))
+            {
+                return false;
+            }
             let Run::Node(run) = queued.command.run else { continue };
             if queued.asking.is_some() {
                 continue;
@@ -316,7 +334,8 @@ impl Node {
             let asking = match session.asking.take() {
                 Some(asking) => asking,
                 None => {
-                    let args = queued.words.borrow();
+                    let words = queued.words.borrow();
+                    let args = &words[queued.name_words..];
                     let mut ignored = Vec::new();
                     let mut cx = SessionCx {
                         standing: session.standing(),
@@ -326,7 +345,7 @@ impl Node {
                         now,
                     };
                     // What is wrong with the request is said when it is executed.
-                    let Ok(question) = (run.ask)(&mut cx, &args) else { continue };
+                    let Ok(question) = (run.ask)(&mut cx, args) else { continue };
                     self.ask(session.id, question, now)
                 }
             };
@@ -376,19 +395,22 @@ impl Node {
         }
         self.stats.commands_processed += 1;
         ReplyWriter::new(out, session.client.protocol).array(transaction.len());
+        let mut publications = Vec::new();
+        let held = self.pubsub.held.last();
         for queued in &mut transaction.commands {
-            let args = queued.words.borrow();
+            let words = queued.words.borrow();
+            let args = &words[queued.name_words..];
             let start = out.len();
             let failures = self.stats.commands_failed;
             match queued.command.run {
                 Run::Keys(run) => {
-                    let scope = self.scope(run, queued.command, &args);
+                    let scope = self.scope(run, queued.command, args);
                     let caller = session.client.caller();
                     let task = Task {
                         caller,
                         command: queued.command,
                         run,
-                        args: &args,
+                        args,
                         scope: &scope,
                         admission: Admission::Sure,
                     };
@@ -404,7 +426,7 @@ impl Node {
                     let client = &mut session.client;
                     let reply = ReplyWriter::new(out, client.protocol);
                     let mut cx = SessionCx { client, standing, node: self, reply, now };
-                    let result = handler(&mut cx, &args);
+                    let result = handler(&mut cx, args);
                     self.finish_queued(session, result, start, out);
                 }
                 Run::Node(run) => {
@@ -416,14 +438,26 @@ impl Node {
                             answers.iter().for_each(|one| add_gates(&mut gates, &one.gates));
                             let reply = ReplyWriter::new(out, client.protocol);
                             let mut cx = SessionCx { client, standing, node: self, reply, now };
-                            (run.reply)(&mut cx, &args, answers)
+                            (run.reply)(&mut cx, args, answers)
                         }
                         None => {
                             let reply = ReplyWriter::new(out, client.protocol);
                             let mut cx = SessionCx { client, standing, node: self, reply, now };
-                            (run.ask)(&mut cx, &args).map(|_| ())
+                            (run.ask)(&mut cx, args).map(|_| ())
                         }
                     };
+                    self.finish_queued(session, result, start, out);
+                }
+                Run::Channels(handler) => {
+                    let reply = ReplyWriter::new(out, session.client.protocol);
+                    let mut cx = ChannelsCx {
+                        node: self,
+                        session,
+                        reply,
+                        publications: &mut publications,
+                        in_transaction: true,
+                    };
+                    let result = handler(&mut cx, args);
                     self.finish_queued(session, result, start, out);
                 }
                 Run::Control(Control::Unwatch) => {
@@ -434,8 +468,12 @@ impl Node {
                 }
             }
             let failed = failures != self.stats.commands_failed;
-            self.finish_call(queued.command, &args, Who::Own(&session.client), failed, now);
+            self.finish_call(queued.command, args, Who::Own(&session.client), failed, now);
+            self.feed_monitors(&session.client, queued.command, &words, now);
         }
+        let waits = session.client.durability.waits_for(gates.clone());
+        self.publish_of(session, publications, &waits);
+        self.pubsub.held.join(held, &gates);
         let has_written = before < self.slices.effect_count(slices);
         if has_written && 1 < gates.len() {
             // What was written is in flight, as is what was read of the slices that are gates.
@@ -461,7 +499,7 @@ impl Node {
         let mut values = transaction.size();
         for queued in &transaction.commands {
             if queued.command.is_write() {
-                for key in queued.command.keys(&queued.words.borrow()) {
+                for key in queued.command.keys(&queued.words.borrow()[queued.name_words..]) {
                     values += self.slices.value_size(caller.database, key);
                 }
             }
@@ -470,8 +508,9 @@ impl Node {
         let mut write = None;
         for queued in &transaction.commands {
             if let Run::Keys(run) = queued.command.run {
-                let args = queued.words.borrow();
-                size += queued.command.effect_size_max(&args, &|_| values);
+                let words = queued.words.borrow();
+                let args = &words[queued.name_words..];
+                size += queued.command.effect_size_max(args, &|_| values);
                 size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
                 if queued.command.is_write() {
                     write = Some((queued.command, run));

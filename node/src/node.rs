@@ -38,6 +38,7 @@ use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::pause::Pause;
 use crate::planted::{Plant, Planted};
+use crate::pubsub::PubSub;
 use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
@@ -112,8 +113,10 @@ pub struct Node {
     /// Slices that may have something to free.
     pub(crate) untidy: SliceSet,
     pub(crate) notify_classes: Classes,
+    pub(crate) pubsub: PubSub,
     pub(crate) sessions: Sessions,
-    /// Clients whose replies wait, by slice of the node.
+    /// Clients whose replies wait, by slice of the node; behind them, for the other cores to know
+    /// of subscriptions.
     pub(crate) parked: Vec<Parked>,
     pub(crate) pool: BufferPool,
     pub(crate) outputs: VecDeque<Pending>,
@@ -177,12 +180,13 @@ impl Node {
         let mut prng = Prng::from_seed(config.seed ^ u64::from(core.0));
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
-        let parked = (0..topology.slices()).map(|_| Parked::default());
+        let parked = (0..=topology.slices()).map(|_| Parked::default());
         let settings = Settings::new(&config);
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
             notes: Notes::default(),
+            notify_classes: settings.notify_classes,
             settings_at_start: Box::new(settings.clone()),
             settings,
             census: Census::new(topology.cores(), topology.slices()),
@@ -190,7 +194,7 @@ impl Node {
             eviction: Eviction::default(),
             idle: IdleCheck::default(),
             untidy: SliceSet::default(),
-            notify_classes: Classes::default(),
+            pubsub: PubSub::new(core, topology.cores()),
             sessions: Sessions::default(),
             parked: parked.collect(),
             pool: BufferPool::new(POOL_COUNT_MAX, POOL_CAPACITY_FIRST, POOL_CAPACITY_MAX),
@@ -269,12 +273,16 @@ impl Node {
             self.run_loans(now);
             self.run_upkeep(now);
         }
+        self.take_events(&[]);
         if self.wal.is_running() {
             self.slices.tick();
             self.close_batch(now);
         }
         self.settle(now);
         self.answer_deferred(now);
+        self.release_held(now);
+        self.cut_off_slow(now);
+        self.tell_topics();
         self.close_phase(now);
         self.flush_replies(now);
         self.relieve(now);
@@ -320,9 +328,9 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        let pause = self.pause.until_us();
-        let upkeep = self.upkeep_timeout();
-        [deadline, relief, pause, upkeep, self.deferred_us(), self.wal.poll_timeout()]
+        let (pause, upkeep) = (self.pause.until_us(), self.upkeep_timeout());
+        let (deferred, slow) = (self.deferred_us(), self.slow_deadline_us());
+        [deadline, relief, pause, upkeep, deferred, slow, self.wal.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -408,6 +416,7 @@ impl Node {
     }
 
     fn close_batch(&mut self, now: Now) {
+        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         if !self.is_batch_due() {
             return;
         }
@@ -438,7 +447,6 @@ impl Node {
     }
 
     fn settle(&mut self, now: Now) {
-        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         let Self { slices, transactions, planted, wal, outbox, parked, sessions, flush, .. } = self;
         let mut moves = 0;
         slices.settle(wal, transactions, outbox, planted, |slice, settled| {
@@ -450,6 +458,9 @@ impl Node {
             });
         });
         self.stats.settles += moves;
+        if 0 < moves {
+            self.pubsub.note_settled();
+        }
         if self.phase == Phase::Starting && self.wal.is_running() && self.slices.are_ready() {
             self.slices.open(now);
             self.phase = Phase::Serving;

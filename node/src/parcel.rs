@@ -15,6 +15,8 @@ use smallvec::SmallVec;
 use crate::ask::{Answer, AskId, Question};
 use crate::caller::Caller;
 use crate::loans::{Grant, LoanRequest};
+use crate::pubsub::Publication;
+use crate::pubsub::topics::Count;
 use crate::registry::Run;
 use crate::slice::Lent;
 use crate::slow_log::SlowCommand;
@@ -101,6 +103,21 @@ pub(crate) enum Message {
     Slow {
         connection: ConnectionId,
         slow: Box<SlowCommand>,
+    },
+    /// So many have subscribed on the sending core: a telling, and its number.
+    Told {
+        number: u64,
+        counts: Arc<[Count]>,
+    },
+    /// The sending core counts what the telling said.
+    Known {
+        number: u64,
+    },
+    /// For the subscribers of the receiving core.
+    Published(Arc<Publication>),
+    /// The sending core has delivered so many bytes of that.
+    Delivered {
+        size: usize,
     },
     /// Finish what was accepted.
     Shutdown,

@@ -15,6 +15,8 @@ use crate::ask::Asking;
 use crate::durability::Durability;
 use crate::input::Input;
 use crate::multi::{Transaction, Watching};
+use crate::pubsub::Subscriptions;
+use crate::pubsub::topics::Kind;
 use crate::registry::Run;
 
 /// Owner: core.
@@ -36,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) over_soft_us: Option<u64>,
     /// Bytes of requests that are counted for this client.
     pub(crate) counted_input: usize,
+    /// Since when so much waits for it that it is to be cut off if that lasts: microseconds.
+    pub(crate) slow_since_us: Option<u64>,
     /// The client sends no more: once its input is executed, the session ends.
     pub(crate) ended: bool,
     /// Room in the log was set aside for the request that waited for it.
@@ -90,6 +94,7 @@ pub(crate) struct Client {
     pub(crate) net_output_bytes: u64,
     /// What was queued since MULTI.
     pub(crate) transaction: Option<Box<Transaction>>,
+    pub(crate) subscriptions: Subscriptions,
     /// Nothing more is read; the connection ends once every reply has left.
     pub(crate) closing: bool,
 }
@@ -173,6 +178,7 @@ impl Session {
             progress_us: 0,
             over_soft_us: None,
             counted_input: 0,
+            slow_since_us: None,
             ended: false,
             granted: false,
             stopped: false,
@@ -189,19 +195,20 @@ impl Session {
     }
 
     pub(crate) fn standing(&self) -> Standing {
+        let subscriptions = &self.client.subscriptions;
         Standing {
             place: self.id.index,
             received_us: self.received_us,
             query_size: self.input.rest().len(),
             query_free: self.input.free() + self.decoder.allocated(),
             output_size: self.output_size(),
-            subscriptions: 0,
-            patterns: 0,
-            shard_subscriptions: 0,
+            subscriptions: subscriptions.len(Kind::Channel),
+            patterns: subscriptions.len(Kind::Pattern),
+            shard_subscriptions: subscriptions.len(Kind::ShardChannel),
             watched: u8::from(self.watching.is_some()),
             is_sending: self.sending.is_some(),
             is_held: matches!(self.held, Some(Held::Pause)),
-            is_monitor: false,
+            is_monitor: 0 < subscriptions.len(Kind::Monitor),
         }
     }
 
@@ -247,6 +254,11 @@ impl Sessions {
         assert!(place.is_none(), "a connection's place is free before it is used again");
         *place = Some(session);
         self.count += 1;
+    }
+
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Session> {
+        let session = self.table.get(id.index as usize)?.as_deref()?;
+        (session.id == id).then_some(session)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {

@@ -129,6 +129,13 @@ pub struct OutputLimit {
     pub soft_s: u64,
 }
 
+impl OutputLimit {
+    /// How long a client may be above `soft`: microseconds.
+    pub(crate) fn soft_us(self) -> u64 {
+        self.soft_s.saturating_mul(1_000_000)
+    }
+}
+
 /// What goes when memory is short (`maxmemory-policy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MemoryPolicy {

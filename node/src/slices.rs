@@ -34,7 +34,8 @@ pub(crate) struct Slices {
     slices: Vec<Option<Box<Slice>>>,
     /// Of this core's own slices.
     groups: Vec<Option<Box<Group>>>,
-    /// How far each slice of the node is settled, as far as this core knows.
+    /// How far each slice of the node is settled, as far as this core knows; behind them, how far
+    /// the other cores know of its subscribers.
     settled: Vec<LogIndex>,
     dirty: SliceSet,
     /// Own slices that changed since they were last looked at.
@@ -55,7 +56,7 @@ impl Slices {
             spaces: (0..count).map(|_| None).collect(),
             slices: (0..count).map(|_| None).collect(),
             groups: (0..count).map(|_| None).collect(),
-            settled: vec![LogIndex::NONE; count],
+            settled: vec![LogIndex::NONE; count + 1],
             dirty: SliceSet::default(),
             written: SliceSet::default(),
             linked: SliceSet::default(),

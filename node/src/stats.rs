@@ -34,6 +34,10 @@ pub(crate) struct Stats {
     pub(crate) hops: u64,
     pub(crate) parcels_sent: u64,
     pub(crate) parcels_received: u64,
+    /// Messages of channels, and lines of MONITOR, put among the replies of their clients.
+    pub(crate) messages_delivered: u64,
+    /// Subscribers that did not keep up.
+    pub(crate) subscribers_cut_off: u64,
     /// Times slices of other cores were borrowed.
     pub(crate) loans: u64,
 }

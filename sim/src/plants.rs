@@ -39,7 +39,7 @@ const fn plants() -> &'static [Planted] {
         in_node("forget-floor", Node::ForgetFloor),
         in_node("no-effect-unparked", Node::NoEffectUnparked),
         in_node("forget-fragment", Node::ForgetFragment),
-        in_node("forget-read-fragment", Node::ForgetReadFragment),
+        Planted { seeds_max: 3_000, ..in_node("forget-read-fragment", Node::ForgetReadFragment) },
         in_node("say-yes-early", Node::SayYesEarly),
         in_node("show-committed", Node::ShowCommitted),
         in_node("forget-watch", Node::ForgetWatch),

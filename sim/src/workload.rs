@@ -298,7 +298,13 @@ impl Workload {
         for _ in 0..self.prng.below(5) {
             let request = match self.prng.below(10) {
                 0..5 if !only_reads => self.write(database, values),
-                5..7 if !only_reads => self.over_many(database, values),
+                5..7 if !only_reads => match self.over_many(database, values) {
+                    // Without a reply, one key cannot tell whether another was in the way.
+                    Request::MultiSet { pairs, .. } if database == WIDE => {
+                        Request::MultiSet { pairs, if_absent: false }
+                    }
+                    request => request,
+                },
                 _ => self.read(database),
             };
             requests.push(request.clone());

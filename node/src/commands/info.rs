@@ -11,6 +11,7 @@ use base::{FrameSequence, LogIndex, Now, SliceId, Term};
 use crate::config::REDIS_VERSION;
 use crate::node::Node;
 use crate::pause::PauseScope;
+use crate::pubsub::topics;
 use crate::roster::Kind;
 use crate::session::{Session, Standing};
 use crate::stats::{Rates, Stats};
@@ -371,7 +372,11 @@ fn stats(told: &Told<'_>, lines: &mut Lines) {
     lines.add("evicted_keys", sum(|stats| stats.evicted_keys));
     lines.add("keyspace_hits", sum(|stats| stats.keyspace_hits));
     lines.add("keyspace_misses", sum(|stats| stats.keyspace_misses));
-    for name in ["pubsub_channels", "pubsub_patterns", "latest_fork_usec", "tracking_total_keys"] {
+    let topics = &told.node.pubsub.topics;
+    lines.add("pubsub_channels", topics.len(topics::Kind::Channel));
+    lines.add("pubsub_patterns", topics.len(topics::Kind::Pattern));
+    lines.add("pubsubshard_channels", topics.len(topics::Kind::ShardChannel));
+    for name in ["latest_fork_usec", "tracking_total_keys"] {
         lines.add(name, 0);
     }
     let errors = sum(|stats| stats.commands_failed + stats.protocol_errors);
