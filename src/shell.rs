@@ -129,6 +129,8 @@ impl Shell {
             self.node.close_turn(now);
             is_done |= self.carry_out()?;
             self.wake_others();
+            let time_us = runtime::now().monotonic_us.saturating_sub(now.monotonic_us);
+            self.node.note_turn_time(time_us);
             let deadline = if is_done { Some(now.monotonic_us + LATE_US) } else { self.deadline() };
             self.sleep(deadline)?;
         }

@@ -151,7 +151,7 @@ impl Node {
                 session.held = Some(Held::Output);
                 return (executed, 0);
             }
-            if self.pubsub.is_far_ahead() {
+            if self.pubsub.is_far_ahead {
                 self.pubsub.wait(session.id);
                 session.held = Some(Held::Replies);
                 return (executed, 0);

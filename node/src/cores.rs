@@ -5,7 +5,6 @@ use base::{ConnectionId, CoreId, Now, SliceId};
 use net::Ticket;
 
 use crate::clients::{queue_flush, queue_run};
-use crate::dispatch::VACANT_MAX;
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
 use crate::job::{Job, Work};
@@ -232,7 +231,10 @@ impl Node {
             Body::Small(bytes) => session.replies.fill(ticket, bytes, &gates, pool),
             Body::Large(bytes) => session.replies.fill_owned(ticket, bytes, &gates, pool),
         }
-        self.output_size += session.replies.len() - before;
+        let size = session.replies.len() - before;
+        // It forgets a large one over some small ones.
+        session.reply_size = size.max(session.reply_size - session.reply_size / 8);
+        self.output_size += size;
         self.stats.replies_parked += u64::from(!gates.is_empty());
         self.wake_waiting(&mut session);
         queue_flush(&mut self.flush, &mut session);
@@ -243,7 +245,7 @@ impl Node {
     fn wake_waiting(&mut self, session: &mut crate::session::Session) {
         let goes_on = match session.held {
             Some(Held::Replies) => session.replies.vacant() == 0,
-            Some(Held::Vacancies) => session.replies.vacant() <= VACANT_MAX / 2,
+            Some(Held::Vacancies) => session.replies.vacant() <= self.vacant_max(session) / 2,
             _ => false,
         };
         if goes_on {

@@ -44,7 +44,7 @@ pub(crate) enum Flow {
 }
 
 /// Replies of one client that may be under way from other cores.
-pub(crate) const VACANT_MAX: usize = 1024;
+const VACANT_MAX: usize = 1024;
 
 /// Words of a request that a transaction may queue, of one client: bytes.
 const TRANSACTION_SIZE_MAX: usize = base::limits::QUERY_BUFFER_SIZE_MAX;
@@ -315,7 +315,7 @@ impl Node {
         args: Args<'_>,
         now: Now,
     ) -> Flow {
-        if VACANT_MAX <= session.replies.vacant() {
+        if self.vacant_max(session) <= session.replies.vacant() {
             return Flow::NeedsVacancies;
         }
         if self.is_stalled(self.core, session.id) {
@@ -338,6 +338,13 @@ impl Node {
         let room = command.effect_size_max(args, &|_| 0) as u64;
         self.add_job(session, scope.to_set(), room, work);
         Flow::Done
+    }
+
+    /// Replies of a client that may be under way: fewer when those that came were large, so
+    /// that all together do not exceed by much what it may have waiting.
+    pub(crate) fn vacant_max(&self, session: &Session) -> usize {
+        let fitting = self.config.output_size_pause / session.reply_size.max(1);
+        fitting.clamp(1, VACANT_MAX)
     }
 
     fn run_here(

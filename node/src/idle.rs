@@ -77,15 +77,21 @@ impl Node {
         let last_us = session.received_us.max(session.progress_us);
         let is_waiting = session.held.is_some() || 0 < session.jobs;
         let owes = 0 < session.replies.vacant();
+        let listens = session.client.subscriptions.is_listening();
         0 < timeout_us
             && !session.closed
             && !is_waiting
             && !owes
+            && !listens
             && last_us.saturating_add(timeout_us) < now.monotonic_us
     }
 
     /// Closes a client with more replies waiting than it may have.
     pub(crate) fn limit_output(&mut self, session: &mut Session, now: Now) {
+        // Subscribers have limits of their own.
+        if session.client.subscriptions.is_listening() {
+            return;
+        }
         let limit = self.settings.output_limit;
         let OutputLimit { hard, soft, .. } = limit;
         let size = session.output_size();

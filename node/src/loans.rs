@@ -107,6 +107,11 @@ impl Loans {
             && self.jobs.is_empty()
     }
 
+    /// Commands of this core's clients wait for slices of others.
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.session.is_some() || !self.jobs.is_empty()
+    }
+
     /// Bytes of the log that are set aside for a borrower.
     pub(crate) fn reserved_room(&self) -> u64 {
         self.permit.map_or(0, |permit| permit.room)

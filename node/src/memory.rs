@@ -88,7 +88,7 @@ impl Census {
 
 impl Node {
     /// Bytes this core holds: keys and values, replies, requests, what the log has yet to write.
-    pub(crate) fn own_memory(&self) -> usize {
+    pub fn own_memory(&self) -> usize {
         self.census.dataset()
             + self.output_size
             + self.input_size

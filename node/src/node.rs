@@ -509,7 +509,8 @@ impl Node {
                 self.phase = Phase::Draining { deadline_us: None };
             }
             let is_served = self.sessions.iter().all(|session| session.replies.vacant() == 0);
-            if is_drained && is_served {
+            // A job needs the other cores even when its client is gone.
+            if is_drained && is_served && !self.loans.has_jobs() {
                 for core in self.topology.others(self.core) {
                     self.outbox.to(core).add_message(Message::Drained);
                 }

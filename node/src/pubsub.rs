@@ -54,6 +54,8 @@ pub(crate) struct PubSub {
     pub(crate) held: Held,
     /// By core: bytes sent to it that it has not acknowledged.
     ahead: Vec<usize>,
+    /// Another core is so far behind that nothing may be added to it.
+    pub(crate) is_far_ahead: bool,
     /// By core: bytes it has sent that were not acknowledged.
     owed: Vec<usize>,
     /// Clients that wait until less is held and less is on its way.
@@ -108,6 +110,11 @@ impl Subscriptions {
         self.names.is_some() && 0 < self.shown(Kind::Channel) + self.shown(Kind::ShardChannel)
     }
 
+    /// Does the client get what it has not asked for: messages, or the commands of others?
+    pub(crate) fn is_listening(&self) -> bool {
+        self.are_any() || 0 < self.len(Kind::Monitor)
+    }
+
     pub(crate) fn contains(&self, kind: Kind, name: &[u8]) -> bool {
         self.names.as_ref().is_some_and(|names| names[kind as usize].contains(name))
     }
@@ -126,6 +133,7 @@ impl PubSub {
             deliveries: VecDeque::new(),
             held: Held::default(),
             ahead: vec![0; usize::from(cores)],
+            is_far_ahead: false,
             owed: vec![0; usize::from(cores)],
             waiting: Vec::new(),
             slow: Vec::new(),
@@ -145,11 +153,6 @@ impl PubSub {
     /// The most that is on its way to one core.
     fn ahead(&self) -> usize {
         self.ahead.iter().copied().max().expect("there is a core")
-    }
-
-    /// Another core is so far behind that nothing may be added to it.
-    pub(crate) fn is_far_ahead(&self) -> bool {
-        FAR_AHEAD_SIZE_MAX < self.ahead()
     }
 
     /// `id` is to go on when less is held and less is on its way.
@@ -299,7 +302,9 @@ impl Node {
         let publication = Arc::new(publication);
         for core in &receivers.cores {
             let publication = Arc::clone(&publication);
-            self.pubsub.ahead[usize::from(core.0)] += publication.size();
+            let ahead = &mut self.pubsub.ahead[usize::from(core.0)];
+            *ahead += publication.size();
+            self.pubsub.is_far_ahead |= FAR_AHEAD_SIZE_MAX < *ahead;
             self.outbox.to(*core).add_message(Message::Published(publication));
         }
         if receivers.are_here {
@@ -322,6 +327,7 @@ impl Node {
     /// Another core has delivered so many bytes of what this one sent it.
     pub(crate) fn note_delivered(&mut self, core: CoreId, size: usize) {
         self.pubsub.ahead[usize::from(core.0)] -= size;
+        self.pubsub.is_far_ahead = FAR_AHEAD_SIZE_MAX < self.pubsub.ahead();
         self.wake_publishers();
     }
 

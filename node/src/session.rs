@@ -36,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) progress_us: u64,
     /// Since when more replies wait than the soft limit allows.
     pub(crate) over_soft_us: Option<u64>,
+    /// About the size of the largest of the last replies from other cores: bytes.
+    pub(crate) reply_size: usize,
     /// Bytes of requests that are counted for this client.
     pub(crate) counted_input: usize,
     /// Since when so much waits for it that it is to be cut off if that lasts: microseconds.
@@ -177,6 +179,7 @@ impl Session {
             received_us: 0,
             progress_us: 0,
             over_soft_us: None,
+            reply_size: 0,
             counted_input: 0,
             slow_since_us: None,
             ended: false,

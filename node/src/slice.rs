@@ -30,6 +30,8 @@ pub(crate) struct Slice {
     /// When the first effect of the open batch was executed, and the bytes of it so far.
     opened_us: Option<u64>,
     open_size: usize,
+    /// While it is lent: when the oldest effect was executed that its owner has not settled.
+    pub(crate) lent_oldest_us: Option<u64>,
     /// The clock of the last batch: it never goes back (DESIGN section 4).
     clock_ms: u64,
     /// Entries made while the slice is lent, for its owner to propose.
@@ -65,6 +67,7 @@ impl Slice {
             term,
             next,
             opened_us: None,
+            lent_oldest_us: None,
             open_size: 0,
             clock_ms,
             closed: Vec::new(),

@@ -404,9 +404,11 @@ impl Slices {
             assert!(group.lent_to.is_none());
             group.lent_to = Some(borrower);
             let settled = group.settled();
+            let oldest_us = group.oldest_unsettled_us();
             let at = usize::from(id.0);
-            let slice = self.slices[at].take().expect("a slice that is not lent is here");
+            let mut slice = self.slices[at].take().expect("a slice that is not lent is here");
             let space = self.spaces[at].take().expect("a slice that is not lent is here");
+            slice.lent_oldest_us = oldest_us;
             lent.push(Lent { slice, space, settled });
         }
         lent
@@ -436,6 +438,7 @@ impl Slices {
         }
         assert!(slice.next == group.last().next());
         slice.gate.settle(group.settled());
+        slice.lent_oldest_us = None;
         if settled < group.settled() {
             outbox.to(borrower).add_settled(id, group.settled());
         }
@@ -482,8 +485,9 @@ impl Slices {
     pub(crate) fn oldest_unsettled_us(&self) -> Option<u64> {
         let active = self.active.iter();
         let proposed = active.filter_map(|slice| self.group(slice).oldest_unsettled_us()).min();
+        let lent = self.slices.iter().flatten().filter_map(|slice| slice.lent_oldest_us).min();
         let dirty = self.dirty.iter();
         let open = dirty.filter_map(|slice| self.slice(slice).opened_us()).min();
-        [proposed, open].into_iter().flatten().min()
+        [proposed, lent, open].into_iter().flatten().min()
     }
 }

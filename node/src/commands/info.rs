@@ -384,6 +384,9 @@ fn stats(told: &Told<'_>, lines: &mut Lines) {
     lines.add("protocol_errors", sum(|stats| stats.protocol_errors));
     lines.add("writes_refused", sum(|stats| stats.writes_refused));
     lines.add("clients_given_up", sum(|stats| stats.clients_given_up));
+    let cut_off = sum(|stats| stats.subscribers_cut_off);
+    lines.add("client_output_buffer_limit_disconnections", cut_off);
+    lines.add("messages_delivered", sum(|stats| stats.messages_delivered));
 }
 
 fn command_stats(told: &Told<'_>, lines: &mut Lines) {

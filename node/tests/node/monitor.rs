@@ -104,3 +104,26 @@ fn a_monitor_that_does_not_read_is_cut_off() {
     }
     assert!(node.cores[0].clients[&1].closed);
 }
+
+/// Red when `run_commands` does not look at `is_far_ahead`.
+#[test]
+fn commands_wait_for_a_core_that_is_far_behind_with_its_monitors() {
+    let mut node = cores(2);
+    let limit = OutputLimit { hard: 0, soft: 0, soft_s: 0 };
+    node.cores[0].node.settings_mut().pubsub_output_limit = limit;
+    node.ask(0, 1, "monitor");
+    node.parcels_stall = true;
+    let size = 1 << 20;
+    let request = format!("*2\r\n$4\r\necho\r\n${size}\r\n{}\r\n", "x".repeat(size));
+    for _ in 0..100 {
+        node.cores[1].send_bytes(3, request.as_bytes());
+        node.settle();
+    }
+    let before = node.cores[1].received(3).matches("$1048576").count();
+    assert!((60..70).contains(&before), "{before} were executed");
+    node.parcels_stall = false;
+    for _ in 0..10 {
+        node.settle();
+    }
+    assert_eq!(before + node.cores[1].received(3).matches("$1048576").count(), 100);
+}
