@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "rigs"))
-from rig import Failure, tail, wait_for  # noqa: E402
+from rig import Failure, Unable, tail, wait_for  # noqa: E402
 from resp import Client  # noqa: E402
 from server import Program, Server, free_port, verify_log  # noqa: E402
 
@@ -117,6 +117,8 @@ class Toroid(Program):
     """Toroid with its defaults: durable, on that many cores."""
 
     def __init__(self, binary, cores):
+        if not os.access(binary, os.X_OK):
+            raise Unable(f"{binary} is not there: cargo build --release")
         done = subprocess.run([binary, "serve", "--help"], capture_output=True, check=False)
         words = ["--cores", str(cores)]
         if b"--enable-debug-command" in done.stdout:
