@@ -1,31 +1,36 @@
 //! The effects of one slice gathered in one turn, and the body of the entry they become.
 //!
 //! ```text
-//! byte 0       format version
-//! bytes 1..9   the batch clock: milliseconds since 1970, little-endian
-//! bytes 9..    effects, one after the other, to the end
+//! byte 0        format version, 2
+//! bytes 1..9    the batch clock: milliseconds since 1970, little-endian
+//! bytes 9..13   the size of all effects, little-endian
+//! bytes 13..    effects, one after the other
+//! then          the attachment, to the end
 //! ```
+//!
+//! The attachment is the node's; the engine does not look inside. Version 1, which is read and no
+//! longer written, had neither the size nor an attachment: its effects go to the end.
 //!
 //! The version covers the header and every effect's bytes. [`BatchReader`] reads bodies back; a
 //! body of a version it does not know is refused, never guessed at.
 //!
 //! # Invariants
 //!
-//! * `bytes` is empty, or a header with a clock of zero and `effect_count` effects.
+//! * `bytes` is empty, or a header of zeros but for the version, and `effect_count` effects.
 //! * Each key written since `take_touched` has its hash in `touched`.
 
 use std::vec;
 
-use crate::effect::{DecodeError, Effect};
+use crate::effect::{DecodeError, Effect, OP_MAX, OP_MAX_VERSION_1};
 use crate::keyspace::Keyspace;
 
 #[cfg(test)]
 mod tests;
 
 /// Bytes before the first effect.
-pub(crate) const HEADER_SIZE: usize = 1 + size_of::<u64>();
+pub(crate) const HEADER_SIZE: usize = 1 + size_of::<u64>() + size_of::<u32>();
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// An open batch. Its buffers are used again. Owner: slice.
 #[derive(Debug, Default)]
@@ -40,18 +45,20 @@ impl Batch {
     /// Adds an effect that was just applied to `keyspace`.
     pub fn append(&mut self, effect: &Effect<'_>, keyspace: &Keyspace) {
         if self.bytes.is_empty() {
-            self.bytes.push(VERSION);
-            self.bytes.extend_from_slice(&[0; HEADER_SIZE - 1]);
+            self.begin();
         }
         effect.encode(&mut self.bytes);
         self.effect_count += 1;
-        match *effect {
-            Effect::PutString { db, key, .. } | Effect::Delete { db, key } => {
-                self.touched.push(keyspace.hash(db, key));
-            }
+        match effect.place() {
+            Some((db, key)) => self.touched.push(keyspace.hash(db, key)),
             // One floor for the whole slice: which keys were there is no longer known.
-            Effect::FlushDatabase { .. } | Effect::FlushAll => self.floor = true,
+            None => self.floor = true,
         }
+    }
+
+    fn begin(&mut self) {
+        self.bytes.push(VERSION);
+        self.bytes.extend_from_slice(&[0; HEADER_SIZE - 1]);
     }
 
     /// Nothing was appended since the last close.
@@ -73,7 +80,7 @@ impl Batch {
         self.touched.drain(..)
     }
 
-    /// Was anything flushed since the last call?
+    /// Were databases flushed or swapped since the last call?
     pub fn take_floor(&mut self) -> bool {
         std::mem::take(&mut self.floor)
     }
@@ -84,12 +91,20 @@ impl Batch {
     ///
     /// # Panics
     ///
-    /// If the batch is empty, or if the gate was not told of a key it wrote.
-    pub fn close_into(&mut self, clock_ms: u64, body: &mut Vec<u8>) {
-        assert!(!self.is_empty());
+    /// If there are neither effects nor an attachment, or if the gate was not told of a key that
+    /// was written.
+    pub fn close_into(&mut self, clock_ms: u64, attachment: &[u8], body: &mut Vec<u8>) {
+        assert!(!self.is_empty() || !attachment.is_empty());
         assert!(self.touched.is_empty());
         assert!(!self.floor);
-        self.bytes[1..HEADER_SIZE].copy_from_slice(&clock_ms.to_le_bytes());
+        if self.bytes.is_empty() {
+            self.begin();
+        }
+        let size = self.bytes.len() - HEADER_SIZE;
+        let size = u32::try_from(size).expect("what a command may log is bounded by an entry");
+        self.bytes[1..9].copy_from_slice(&clock_ms.to_le_bytes());
+        self.bytes[9..HEADER_SIZE].copy_from_slice(&size.to_le_bytes());
+        self.bytes.extend_from_slice(attachment);
         std::mem::swap(&mut self.bytes, body);
         self.clear();
     }
@@ -107,22 +122,39 @@ impl Batch {
 #[derive(Clone, Debug)]
 pub struct BatchReader<'a> {
     clock_ms: u64,
+    /// The last effect of the body's version.
+    op_max: u8,
     rest: &'a [u8],
+    attachment: &'a [u8],
 }
 
 impl<'a> BatchReader<'a> {
     pub fn new(body: &'a [u8]) -> Result<Self, DecodeError> {
         let (version, rest) = body.split_first().ok_or(DecodeError::Truncated)?;
-        if *version != VERSION {
-            return Err(DecodeError::UnknownVersion { version: *version, newest: VERSION });
-        }
+        let op_max = match *version {
+            1 => OP_MAX_VERSION_1,
+            VERSION => OP_MAX,
+            version => return Err(DecodeError::UnknownVersion { version, newest: VERSION }),
+        };
         let (clock, rest) = rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
-        Ok(Self { clock_ms: u64::from_le_bytes(*clock), rest })
+        let clock_ms = u64::from_le_bytes(*clock);
+        if *version == 1 {
+            return Ok(Self { clock_ms, op_max, rest, attachment: &[] });
+        }
+        let (size, rest) = rest.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        let size = u32::from_le_bytes(*size) as usize;
+        let (rest, attachment) = rest.split_at_checked(size).ok_or(DecodeError::Truncated)?;
+        Ok(Self { clock_ms, op_max, rest, attachment })
     }
 
     /// The stamp the batch was closed with.
     pub fn clock_ms(&self) -> u64 {
         self.clock_ms
+    }
+
+    /// What the node added; often nothing.
+    pub fn attachment(&self) -> &'a [u8] {
+        self.attachment
     }
 }
 
@@ -133,7 +165,7 @@ impl<'a> Iterator for BatchReader<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let effect = Effect::decode(&mut self.rest);
+        let effect = Effect::decode(&mut self.rest, self.op_max);
         if effect.is_err() {
             self.rest = &[];
         }

@@ -6,8 +6,11 @@
 //! are the same for all and live here; `describe` prints them.
 
 mod describe;
+mod keys;
 #[cfg(test)]
 mod tests;
+
+pub use keys::{Find, Key, KeyFlag, KeySpec, Keys};
 
 use crate::batch::HEADER_SIZE;
 use crate::effect::EFFECT_OVERHEAD_MAX;
@@ -60,47 +63,6 @@ pub enum Arity {
     AtLeast(u16),
 }
 
-/// Where the keys are among the arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    None,
-    /// The first argument.
-    First(&'static [KeyFlag]),
-    /// Every argument.
-    All(&'static [KeyFlag]),
-    /// From word `first` (the name is word 0) in steps; `last` below zero counts from the end,
-    /// -1 being the last word.
-    Range {
-        first: u16,
-        last: i16,
-        step: u16,
-        flags: &'static [KeyFlag],
-    },
-}
-
-/// What a command does to its keys, in Redis's terms and in the order Redis reports them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyFlag {
-    /// Reads the value and changes nothing.
-    Ro,
-    /// Changes the value.
-    Rw,
-    /// Overwrites the value whatever it was.
-    Ow,
-    /// Removes the key.
-    Rm,
-    /// The value reaches the client or another key.
-    Access,
-    /// The value may change to one that depends on the old.
-    Update,
-    /// A value is added and none is changed.
-    Insert,
-    /// Something is deleted.
-    Delete,
-    /// The flags depend on the arguments.
-    VariableFlags,
-}
-
 /// The ACL category a command belongs to by its subject. Categories that follow from something
 /// else (`@read`, `@write`, `@fast`, `@slow`, `@admin`) are derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +70,7 @@ pub enum Acl {
     None,
     Keyspace,
     String,
+    Bitmap,
     Connection,
 }
 
@@ -116,6 +79,7 @@ pub enum Acl {
 pub enum Group {
     Generic,
     String,
+    Bitmap,
     Connection,
     Server,
 }
@@ -139,18 +103,33 @@ pub enum Flag {
     AllowBusy,
     /// Belongs to `@dangerous`; `COMMAND` does not list it among the flags.
     Dangerous,
+    /// Logs more than its arguments; `COMMAND` does not list it.
+    Logs(Logs),
+}
+
+/// What a write may log besides its arguments and a 64-bit integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Logs {
+    /// The values of the keys whose values reach another key.
+    Values,
+    /// Its first key once more for every argument.
+    KeyPerArgument,
+    /// A decimal fraction of any length.
+    Fraction,
 }
 
 impl<R: Runs> Command<R> {
     /// The keys among `args`, which are the words after the name.
     pub fn keys<'a>(&self, args: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [u8]> + use<'a, R> {
-        let (first, last, step) = self.keys.range();
-        let words = args.len() as i64 + 1;
-        let last = if last < 0 { words + i64::from(last) } else { i64::from(last) };
-        let end = last.clamp(0, words - 1) as usize;
-        let start = usize::from(first).max(1) - 1;
-        let keys = if first == 0 || end <= start { &[][..] } else { &args[start..end] };
-        keys.iter().copied().step_by(usize::from(step).max(1))
+        self.keys.find(args).map(|key| key.name)
+    }
+
+    /// The keys among `args` with what is done to each.
+    pub fn keys_and_flags<'a>(
+        &self,
+        args: &'a [&'a [u8]],
+    ) -> impl Iterator<Item = Key<'a>> + use<'a, R> {
+        self.keys.find(args)
     }
 
     /// Refuses a request of a wrong number of words.
@@ -162,19 +141,31 @@ impl<R: Runs> Command<R> {
         if fits { Ok(()) } else { Err(CommandError::WrongArity { name: self.name }) }
     }
 
-    /// The most bytes one execution with `args` may log: what must fit before it executes.
+    /// The most bytes one execution with `args` may log: what must fit before it executes. What
+    /// expires before it is counted by [`crate::expire_size_max`].
     ///
-    /// It holds for commands that log at most one effect an argument and nothing that is not
-    /// among the arguments, but for a number.
+    /// `value_size` tells the size of the value a key holds, zero if it is absent. Unless a
+    /// declaration says what else it [`Logs`], a command logs at most one effect an argument and
+    /// nothing that is not among the arguments, but for a number.
     #[must_use]
-    pub fn effect_size_max(&self, args: &[&[u8]]) -> usize {
-        match self.run.access() {
-            Access::None | Access::Read => 0,
-            Access::Write => {
-                let arguments: usize = args.iter().map(|arg| EFFECT_OVERHEAD_MAX + arg.len()).sum();
-                HEADER_SIZE + EFFECT_OVERHEAD_MAX + INTEGER_SIZE_MAX + arguments
-            }
+    pub fn effect_size_max(&self, args: &[&[u8]], value_size: &dyn Fn(&[u8]) -> usize) -> usize {
+        if self.run.access() != Access::Write {
+            return 0;
         }
+        let arguments: usize = args.iter().map(|arg| EFFECT_OVERHEAD_MAX + arg.len()).sum();
+        let base = HEADER_SIZE + EFFECT_OVERHEAD_MAX + INTEGER_SIZE_MAX + arguments;
+        self.flags.iter().fold(base, |size, flag| match flag {
+            Flag::Logs(Logs::Values) => {
+                let reaching =
+                    self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
+                size + reaching.map(|key| value_size(key.name)).sum::<usize>()
+            }
+            Flag::Logs(Logs::KeyPerArgument) => {
+                size + args.len() * (INTEGER_SIZE_MAX + args.first().map_or(0, |key| key.len()))
+            }
+            Flag::Logs(Logs::Fraction) => size + FRACTION_SIZE_MAX,
+            _ => size,
+        })
     }
 
     /// The subcommand called `word`, in any case, if this is a container that has it.
@@ -194,27 +185,12 @@ impl<R: Runs> Command<R> {
     }
 }
 
-impl Keys {
-    /// First, last and step as `COMMAND` reports them; zeros if there are no keys.
-    pub fn range(&self) -> (u16, i16, u16) {
-        match *self {
-            Keys::None => (0, 0, 0),
-            Keys::First(_) => (1, 1, 1),
-            Keys::All(_) => (1, -1, 1),
-            Keys::Range { first, last, step, .. } => (first, last, step),
-        }
-    }
-
-    fn flags(&self) -> &'static [KeyFlag] {
-        match *self {
-            Keys::None => &[],
-            Keys::First(flags) | Keys::All(flags) | Keys::Range { flags, .. } => flags,
-        }
-    }
-}
-
 /// The longest decimal text of a 64-bit integer: bytes.
 const INTEGER_SIZE_MAX: usize = 20;
+
+/// The longest text of a fraction: the largest extended-precision number has 4,933 digits before
+/// its point, and 17 are written after it.
+const FRACTION_SIZE_MAX: usize = 5 * 1024;
 
 /// For a family's build-time check: the names rise.
 pub const fn is_sorted<R>(family: &[Command<R>]) -> bool {

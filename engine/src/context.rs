@@ -1,89 +1,200 @@
-//! What a handler gets to work with, and the two kinds of handlers there are on a keyspace.
+//! What a handler gets to work with, and the kinds of handlers there are on keys.
+//!
+//! A handler never sees an expired key. Before it runs, [`crate::expire()`] deletes, by effects,
+//! those of the keys it names that have expired; the lookups here would hide them all the same.
 
 use std::fmt;
-use std::ops::Deref;
 
-use crate::batch::Batch;
-use crate::command::{Access, Runs};
+use base::Prng;
+
+use crate::command::{Access, Command, Runs};
 use crate::effect::Effect;
 use crate::error::CommandError;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{AccessPolicy, Entry};
+use crate::notes::{Class, Classes, Notes};
 use crate::reply::ReplySink;
+use crate::space::Spaces;
 
-/// The words after the command's name.
+/// The words after the command's name, and after a subcommand's.
 pub type Args<'a> = &'a [&'a [u8]];
 
-/// A handler. It writes one whole reply, or returns an error and has written and changed nothing.
+/// It writes one whole reply, or returns an error and has written and changed nothing.
+pub type ReadHandler = fn(&mut ReadCx<'_>, Args<'_>) -> Result<(), CommandError>;
+
+/// It writes one whole reply, or returns an error and has written and changed nothing.
+pub type WriteHandler = fn(&mut WriteCx<'_>, Args<'_>) -> Result<(), CommandError>;
+
+/// How a command runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Run {
-    Read(fn(&mut ReadCx<'_>, Args<'_>) -> Result<(), CommandError>),
-    Write(fn(&mut WriteCx<'_>, Args<'_>) -> Result<(), CommandError>),
+    /// On the slices of the keys it names.
+    Read(ReadHandler),
+    Write(WriteHandler),
+    /// On every slice.
+    ReadAll(ReadHandler),
+    WriteAll(WriteHandler),
+    /// By its subcommand.
+    Container(&'static [Command<Run>]),
 }
 
 impl Runs for Run {
     fn access(&self) -> Access {
         match self {
-            Run::Read(_) => Access::Read,
-            Run::Write(_) => Access::Write,
+            Run::Read(_) | Run::ReadAll(_) => Access::Read,
+            Run::Write(_) | Run::WriteAll(_) => Access::Write,
+            Run::Container(_) => Access::None,
+        }
+    }
+
+    fn subcommands(&self) -> &'static [Command<Self>] {
+        match self {
+            Run::Container(subcommands) => subcommands,
+            Run::Read(_) | Run::Write(_) | Run::ReadAll(_) | Run::WriteAll(_) => &[],
         }
     }
 }
 
+/// How a client's looking at keys is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessMode {
+    /// Follows from `maxmemory-policy`.
+    pub policy: AccessPolicy,
+    /// False under CLIENT NO-TOUCH.
+    pub touches: bool,
+}
+
 /// What a read gets.
 pub struct ReadCx<'a> {
-    pub keyspace: &'a Keyspace,
+    pub spaces: &'a Spaces<'a>,
     /// The database the client selected.
     pub db: u16,
     /// The stamp of the open batch: the only clock of the keyspace.
     pub now_ms: u64,
+    pub access: AccessMode,
+    /// The notifications someone wants.
+    pub notify_classes: Classes,
+    pub prng: &'a mut Prng,
+    pub notes: &'a mut Notes,
     pub reply: &'a mut dyn ReplySink,
 }
 
-/// What a write gets. It may read the keyspace and change it by [`apply`](Self::apply) only.
+/// What a write gets. It may read the slices and change them by [`apply`](Self::apply) only.
 pub struct WriteCx<'a> {
-    pub keyspace: KeyspaceWriter<'a>,
+    pub spaces: Spaces<'a>,
     /// The database the client selected.
     pub db: u16,
     /// The stamp of the open batch: the only clock of the keyspace.
     pub now_ms: u64,
+    pub access: AccessMode,
+    /// The notifications someone wants.
+    pub notify_classes: Classes,
+    pub prng: &'a mut Prng,
+    pub notes: &'a mut Notes,
     pub reply: &'a mut dyn ReplySink,
+}
+
+/// What a lookup leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// A client reads the value: it counts, and the key was used.
+    Read,
+    /// A client asks about the key: it counts.
+    Ask,
+    /// As `Ask`, and nobody is told of a miss.
+    AskQuietly,
+    /// It is part of a change: the key was used.
+    Change,
+}
+
+impl<'a> ReadCx<'a> {
+    /// What the key holds.
+    pub(crate) fn look(&mut self, lookup: Lookup, key: &[u8]) -> Option<Entry<'a>> {
+        let entry = self.spaces.live(self.db, key, self.now_ms);
+        let (access, now_ms) = (self.access, self.now_ms);
+        note(self.notes, self.notify_classes, lookup, (self.db, key), entry.is_some());
+        touch(self.spaces, entry, access, now_ms, lookup, self.prng);
+        entry
+    }
+
+    /// The string the key holds, for a client to read.
+    pub(crate) fn string(&mut self, key: &[u8]) -> Result<Option<&'a [u8]>, CommandError> {
+        self.look(Lookup::Read, key).map(string_of).transpose()
+    }
+
+    pub(crate) fn notify(&mut self, class: Class, name: &'static str, key: &[u8]) {
+        self.notes.notify(self.notify_classes, class, name, (self.db, key));
+    }
 }
 
 impl WriteCx<'_> {
-    /// Changes the keyspace and logs the change, in one step.
+    /// Changes the slice of the effect's key and logs the change, in one step.
     ///
     /// # Panics
     ///
-    /// If the effect changes nothing although it should: a handler looks before it deletes.
+    /// If the effect does not fit what is there: a handler looks before it deletes.
     pub fn apply(&mut self, effect: Effect<'_>) {
-        self.keyspace.apply(effect);
+        self.spaces.apply(&effect);
+    }
+
+    /// What the key holds. A handler that replies with it looks again, at `spaces` alone.
+    pub(crate) fn look(&mut self, lookup: Lookup, key: &[u8]) -> Option<Entry<'_>> {
+        self.look_in(self.db, lookup, key)
+    }
+
+    pub(crate) fn look_in(&mut self, db: u16, lookup: Lookup, key: &[u8]) -> Option<Entry<'_>> {
+        let entry = self.spaces.live(db, key, self.now_ms);
+        let (access, now_ms) = (self.access, self.now_ms);
+        note(self.notes, self.notify_classes, lookup, (db, key), entry.is_some());
+        touch(&self.spaces, entry, access, now_ms, lookup, self.prng);
+        entry
+    }
+
+    /// The string the key holds.
+    pub(crate) fn string(
+        &mut self,
+        lookup: Lookup,
+        key: &[u8],
+    ) -> Result<Option<&[u8]>, CommandError> {
+        self.look(lookup, key).map(string_of).transpose()
+    }
+
+    /// Gathers a keyspace notification, if its class is wanted.
+    pub fn notify(&mut self, class: Class, name: &'static str, key: &[u8]) {
+        self.notify_in(self.db, class, name, key);
+    }
+
+    pub(crate) fn notify_in(&mut self, db: u16, class: Class, name: &'static str, key: &[u8]) {
+        self.notes.notify(self.notify_classes, class, name, (db, key));
     }
 }
 
-/// A keyspace that can be read, and changed only together with the batch that logs the change.
-#[derive(Debug)]
-pub struct KeyspaceWriter<'a> {
-    keyspace: &'a mut Keyspace,
-    batch: &'a mut Batch,
+pub(crate) fn string_of(entry: Entry<'_>) -> Result<&[u8], CommandError> {
+    entry.string().ok_or(CommandError::WrongType)
 }
 
-impl<'a> KeyspaceWriter<'a> {
-    pub fn new(keyspace: &'a mut Keyspace, batch: &'a mut Batch) -> Self {
-        Self { keyspace, batch }
-    }
-
-    /// Changes the keyspace and logs the change, in one step; see [`WriteCx::apply`].
-    pub fn apply(&mut self, effect: Effect<'_>) {
-        self.keyspace.replay(&effect).expect("a handler applies only what changes something");
-        self.batch.append(&effect, self.keyspace);
+fn note(notes: &mut Notes, wanted: Classes, lookup: Lookup, place: (u16, &[u8]), is_there: bool) {
+    match lookup {
+        Lookup::Change => {}
+        _ if is_there => notes.lookups.hits += 1,
+        Lookup::AskQuietly => notes.lookups.misses += 1,
+        Lookup::Read | Lookup::Ask => {
+            notes.lookups.misses += 1;
+            notes.notify(wanted, Class::KeyMiss, "keymiss", place);
+        }
     }
 }
 
-impl Deref for KeyspaceWriter<'_> {
-    type Target = Keyspace;
-
-    fn deref(&self) -> &Keyspace {
-        self.keyspace
+fn touch(
+    spaces: &Spaces<'_>,
+    entry: Option<Entry<'_>>,
+    access: AccessMode,
+    now_ms: u64,
+    lookup: Lookup,
+    prng: &mut Prng,
+) {
+    let Some(entry) = entry else { return };
+    if access.touches && matches!(lookup, Lookup::Read | Lookup::Change) {
+        spaces.of(entry.key()).keyspace.touch(entry, now_ms, access.policy, prng.bits());
     }
 }
 

@@ -8,6 +8,8 @@ pub enum CommandError {
     WrongArity { name: &'static str },
     #[error("ERR syntax error")]
     Syntax,
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType,
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
     #[error("ERR increment or decrement would overflow")]

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod keyspace;
+mod slot;
 
 mod batch;
 mod effect;
@@ -18,17 +19,27 @@ mod varint;
 mod command;
 mod context;
 mod error;
+mod expiry;
+mod notes;
 mod reply;
+mod space;
 
 mod commands;
 mod integer;
 
 pub use batch::{Batch, BatchReader};
-pub use command::{Access, Acl, Arity, Command, Flag, Group, KeyFlag, Keys, Runs, is_sorted};
+pub use command::{
+    Access, Acl, Arity, Command, Find, Flag, Group, Key, KeyFlag, KeySpec, Keys, Logs, Runs,
+    is_sorted,
+};
 pub use commands::FAMILIES;
-pub use context::{Args, KeyspaceWriter, ReadCx, Run, WriteCx};
+pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use effect::{DecodeError, Effect};
 pub use error::CommandError;
+pub use expiry::{expire, expire_key, expire_size_max};
 pub use integer::parse_integer;
-pub use keyspace::{Inverse, Keyspace, ReplayError};
+pub use keyspace::{AccessPolicy, Entry, Inverse, Keyspace, Position, ReplayError};
+pub use notes::{Class, Classes, KeyEvent, Lookups, Notes};
 pub use reply::ReplySink;
+pub use slot::slot_of;
+pub use space::{Space, Spaces};

@@ -1,25 +1,28 @@
 //! Prints declarations in the shapes of Redis 7's `COMMAND INFO` and `COMMAND DOCS`.
 
-use super::{Access, Acl, Arity, Command, Flag, Group, KeyFlag, Keys, Runs};
+use super::{Access, Acl, Arity, Command, Find, Flag, Group, KeyFlag, KeySpec, Runs};
 use crate::reply::ReplySink;
 
 impl<R: Runs> Command<R> {
     /// The ten elements `COMMAND` and `COMMAND INFO` give for one command.
     pub fn write_info(&self, reply: &mut dyn ReplySink) {
         let (first, last, step) = self.keys.range();
+        let offset = if first == 0 { 0 } else { self.words_before() };
         reply.array(10);
         reply.bulk(self.name.as_bytes());
         reply.integer(self.arity.signed());
         write_names(&self.flag_names(), reply);
-        reply.integer(i64::from(first));
-        reply.integer(i64::from(last));
+        reply.integer(i64::from(first) + offset);
+        reply.integer(i64::from(last) + if last < 0 { 0 } else { offset });
         reply.integer(i64::from(step));
         write_names(&self.acl_names(), reply);
         reply.set(self.tips.len());
         for tip in self.tips {
             reply.bulk(tip.as_bytes());
         }
-        self.keys.write_specs(reply);
+        let specs = self.keys.specs();
+        reply.set(specs.len());
+        specs.iter().for_each(|spec| spec.write(self.words_before(), reply));
         match self.run.subcommands() {
             // Redis's way: none are a set, some are an array.
             [] => reply.set(0),
@@ -30,6 +33,11 @@ impl<R: Runs> Command<R> {
                 }
             }
         }
+    }
+
+    /// Words between the request's first and the one that keys are counted from.
+    fn words_before(&self) -> i64 {
+        i64::from(self.name.contains('|'))
     }
 
     /// The name and its documentation: one pair of the map `COMMAND DOCS` replies with.
@@ -76,6 +84,7 @@ impl<R: Runs> Command<R> {
             (access == Access::Read, "@read"),
             (access == Access::Write, "@write"),
             (self.acl == Acl::String, "@string"),
+            (self.acl == Acl::Bitmap, "@bitmap"),
             (is_admin, "@admin"),
             (is_fast, "@fast"),
             (!is_fast, "@slow"),
@@ -96,24 +105,27 @@ impl Arity {
     }
 }
 
-impl Keys {
-    /// Key specifications: where the search begins, how keys follow from there.
-    fn write_specs(&self, reply: &mut dyn ReplySink) {
-        if *self == Keys::None {
-            reply.set(0);
-            return;
-        }
-        let (first, last, step) = self.range();
-        // Here a last key is told relative to the first.
-        let last = if last < 0 { i64::from(last) } else { i64::from(last) - i64::from(first) };
-        reply.set(1);
+impl KeySpec {
+    /// A key specification: where the search begins, how keys follow from there.
+    fn write(&self, words_before: i64, reply: &mut dyn ReplySink) {
+        let first = i64::from(self.first);
         reply.map(3);
         reply.bulk(b"flags");
-        let flags: Vec<_> = self.flags().iter().map(|flag| flag.name()).collect();
+        let flags: Vec<_> = self.flags.iter().map(|flag| flag.name()).collect();
         write_names(&flags, reply);
-        write_spec("begin_search", "index", &[("index", i64::from(first))], reply);
-        let range = [("lastkey", last), ("keystep", i64::from(step)), ("limit", 0)];
-        write_spec("find_keys", "range", &range, reply);
+        write_spec("begin_search", "index", &[("index", first + words_before)], reply);
+        match self.find {
+            Find::Range { last, step } => {
+                // Here a last key is told relative to the first.
+                let last = if last < 0 { i64::from(last) } else { i64::from(last) - first };
+                let range = [("lastkey", last), ("keystep", i64::from(step)), ("limit", 0)];
+                write_spec("find_keys", "range", &range, reply);
+            }
+            Find::Counted => {
+                let counted = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+                write_spec("find_keys", "keynum", &counted, reply);
+            }
+        }
     }
 }
 
@@ -148,13 +160,14 @@ impl Flag {
             Flag::Fast => Some("fast"),
             Flag::NoAuth => Some("no_auth"),
             Flag::AllowBusy => Some("allow_busy"),
-            Flag::Dangerous => None,
+            Flag::Dangerous | Flag::Logs(_) => None,
         }
     }
 }
 
 impl KeyFlag {
-    fn name(self) -> &'static str {
+    /// As `COMMAND` spells it.
+    pub fn name(self) -> &'static str {
         match self {
             KeyFlag::Ro => "RO",
             KeyFlag::Rw => "RW",
@@ -174,6 +187,7 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Bitmap => "bitmap",
             Group::Connection => "connection",
             Group::Server => "server",
         }

@@ -1,9 +1,10 @@
 //! Commands on keys whatever they hold.
 
 use crate::command::{Acl, Arity, Command, Flag, Group, KeyFlag, Keys, is_sorted};
-use crate::context::{Args, ReadCx, Run, WriteCx};
+use crate::context::{Args, Lookup, ReadCx, Run, WriteCx};
 use crate::effect::Effect;
 use crate::error::CommandError;
+use crate::notes::Class;
 
 pub(super) const FAMILY: &[Command<Run>] = &[DEL, EXISTS];
 const _: () = assert!(is_sorted(FAMILY));
@@ -25,8 +26,9 @@ const DEL: Command<Run> = Command {
 fn del(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let mut count = 0;
     for key in args {
-        if cx.keyspace.get(cx.db, key).is_some() {
+        if cx.spaces.live(cx.db, key, cx.now_ms).is_some() {
             cx.apply(Effect::Delete { db: cx.db, key });
+            cx.notify(Class::Generic, "del", key);
             count += 1;
         }
     }
@@ -49,7 +51,7 @@ const EXISTS: Command<Run> = Command {
 };
 
 fn exists(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let count = args.iter().filter(|key| cx.keyspace.get(cx.db, key).is_some()).count();
+    let count = args.iter().filter(|key| cx.look(Lookup::Ask, key).is_some()).count();
     cx.reply.integer(count as i64);
     Ok(())
 }

@@ -3,10 +3,11 @@
 use base::limits::STRING_SIZE_MAX;
 
 use crate::command::{Acl, Arity, Command, Flag, Group, KeyFlag, Keys, is_sorted};
-use crate::context::{Args, ReadCx, Run, WriteCx};
+use crate::context::{Args, Lookup, ReadCx, Run, WriteCx, string_of};
 use crate::effect::Effect;
 use crate::error::CommandError;
 use crate::integer::parse_integer;
+use crate::notes::Class;
 
 pub(super) const FAMILY: &[Command<Run>] = &[GET, INCR, SET];
 const _: () = assert!(is_sorted(FAMILY));
@@ -27,7 +28,7 @@ const GET: Command<Run> = Command {
 
 fn get(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let [key] = args else { unreachable!("the arity is exact") };
-    match cx.keyspace.get(cx.db, key) {
+    match cx.string(key)? {
         Some(value) => cx.reply.bulk(value),
         None => cx.reply.null(),
     }
@@ -51,15 +52,19 @@ const INCR: Command<Run> = Command {
 fn incr(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let [key] = args else { unreachable!("the arity is exact") };
     check_size(key)?;
-    let old = match cx.keyspace.get(cx.db, key) {
-        Some(text) => parse_integer(text).ok_or(CommandError::NotAnInteger)?,
-        None => 0,
+    let (old, expire_ms) = match cx.look(Lookup::Change, key) {
+        Some(entry) => {
+            let old = parse_integer(string_of(entry)?).ok_or(CommandError::NotAnInteger)?;
+            (old, entry.expire_ms())
+        }
+        None => (0, None),
     };
     let number = old.checked_add(1).ok_or(CommandError::Overflow)?;
     // Nothing fails below this line.
     let mut digits = itoa::Buffer::new();
     let value = digits.format(number).as_bytes();
-    cx.apply(Effect::PutString { db: cx.db, key, value });
+    cx.apply(Effect::PutString { db: cx.db, key, value, expire_ms });
+    cx.notify(Class::String, "incrby", key);
     cx.reply.integer(number);
     Ok(())
 }
@@ -84,7 +89,7 @@ fn set(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     check_size(key)?;
     check_size(value)?;
     // Nothing fails below this line.
-    let old = cx.keyspace.get(cx.db, key);
+    let old = cx.spaces.live(cx.db, key, cx.now_ms).map(string_of).transpose()?;
     let is_allowed = match options.condition {
         None => true,
         Some(Condition::Absent) => old.is_none(),
@@ -98,7 +103,8 @@ fn set(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         _ => cx.reply.null(),
     }
     if is_allowed {
-        cx.apply(Effect::PutString { db: cx.db, key, value });
+        cx.apply(Effect::PutString { db: cx.db, key, value, expire_ms: None });
+        cx.notify(Class::String, "set", key);
     }
     Ok(())
 }

@@ -1,24 +1,35 @@
 //! Runs the scripts of `testdata/`, and random ones, and looks at replies and effects.
+//!
+//! A script is requests with their replies and effects; requests that begin with `@` are to the
+//! bench itself, see `Bench::instruct`.
 
-use base::limits::STRING_SIZE_MAX;
-use proptest::prelude::*;
+mod property;
+
+use base::Prng;
+use base::limits::{DATABASES, SLOTS, STRING_SIZE_MAX};
 
 use super::FAMILIES;
-use crate::batch::{Batch, BatchReader};
-use crate::command::{Access, Command, Runs};
-use crate::context::{KeyspaceWriter, ReadCx, Run, WriteCx};
+use crate::batch::BatchReader;
+use crate::command::{Command, Runs};
+use crate::context::{AccessMode, Args, ReadCx, Run, WriteCx};
 use crate::effect::Effect;
 use crate::error::CommandError;
-use crate::keyspace::Keyspace;
+use crate::expiry::{expire, expire_key, expire_size_max};
+use crate::keyspace::{AccessPolicy, Keyspace};
+use crate::notes::{Classes, Notes};
 use crate::reply::ReplySink;
 use crate::reply::tests::Text;
+use crate::space::{Space, Spaces};
 
-/// A client of one slice and a replica that sees its effects only.
+/// A client of some slices and a replica that sees their effects only.
 struct Bench {
-    keyspace: Keyspace,
-    replica: Keyspace,
-    batch: Batch,
+    spaces: Vec<Option<Box<Space>>>,
+    replicas: Vec<Keyspace>,
     db: u16,
+    now_ms: u64,
+    access: AccessMode,
+    prng: Prng,
+    notes: Notes,
 }
 
 /// What one request led to.
@@ -29,20 +40,33 @@ struct Outcome {
 }
 
 impl Bench {
-    fn new() -> Self {
-        let (keyspace, replica) = (Keyspace::new(1), Keyspace::new(2));
-        Self { keyspace, replica, batch: Batch::default(), db: 0 }
+    fn new(slices: u16) -> Self {
+        let keyspaces = |seed| {
+            let size = SLOTS / slices;
+            let slots = (0..slices).map(move |slice| slice * size..(slice + 1) * size);
+            slots.map(move |slots| Keyspace::new(seed, slots))
+        };
+        Self {
+            spaces: keyspaces(1).map(|keyspace| Some(Box::new(Space::new(keyspace)))).collect(),
+            replicas: keyspaces(2).collect(),
+            db: 0,
+            now_ms: 0,
+            access: AccessMode { policy: AccessPolicy::Lru, touches: true },
+            prng: Prng::from_seed(1),
+            notes: Notes::default(),
+        }
     }
 
     /// Executes a request as the node does, and asserts what holds for every command.
     fn execute(&mut self, words: &[&[u8]]) -> Outcome {
         let (name, args) = words.split_first().expect("a request has a name");
-        if name.eq_ignore_ascii_case(b"select") {
-            let number = std::str::from_utf8(args[0]).expect("a script selects in text");
-            self.db = number.parse().expect("a script selects a number");
-            return Outcome { reply: "+OK".into(), effects: Vec::new() };
-        }
-        let command = find(name).expect("a script uses commands that exist");
+        let (command, args) = match find(name) {
+            Some(container) if !container.run.subcommands().is_empty() && !args.is_empty() => {
+                let found = container.subcommand(args[0]);
+                (found.expect("a script uses subcommands that exist"), &args[1..])
+            }
+            found => (found.expect("a script uses commands that exist"), args),
+        };
         let mut reply = Text::default();
         let result =
             command.check_arity(words.len()).and_then(|()| self.run(command, args, &mut reply));
@@ -50,7 +74,6 @@ impl Bench {
             Ok(()) => reply.take(),
             Err(error) => {
                 assert_eq!(reply.take(), "", "an error is the whole reply");
-                assert!(self.batch.is_empty(), "a refused command changes nothing");
                 reply.error(&error.to_string());
                 reply.take()
             }
@@ -62,43 +85,119 @@ impl Bench {
     fn run(
         &mut self,
         command: &Command<Run>,
-        args: &[&[u8]],
+        args: Args<'_>,
         reply: &mut dyn ReplySink,
     ) -> Result<(), CommandError> {
-        let Self { keyspace, batch, db, .. } = self;
-        let (db, now_ms) = (*db, 0);
-        match command.run {
-            Run::Read(handler) => handler(&mut ReadCx { keyspace, db, now_ms, reply }, args),
-            Run::Write(handler) => {
-                let keyspace = KeyspaceWriter::new(keyspace, batch);
-                handler(&mut WriteCx { keyspace, db, now_ms, reply }, args)
+        let Self { spaces, db, now_ms, access, prng, notes, .. } = self;
+        let (db, now_ms, access) = (*db, *now_ms, *access);
+        let notify_classes = Classes::parse(b"KEAmn").expect("these are letters");
+        let slices = spaces.len() as u16;
+        let sizes: usize = {
+            let spaces = Spaces::many(spaces, slices);
+            let size = |key: &[u8]| {
+                let entry = spaces.live(db, key, now_ms);
+                entry.and_then(|entry| entry.string()).map_or(0, <[u8]>::len)
+            };
+            let expiry = expire_size_max(&spaces, command, args, db, now_ms);
+            expiry + command.effect_size_max(args, &size)
+        };
+        let mut spaces = match spaces.as_mut_slice() {
+            [Some(space)] => Spaces::one(space),
+            spaces => Spaces::many(spaces, slices),
+        };
+        expire(&mut spaces, command, args, db, now_ms, notify_classes, notes);
+        let before = spaces.effect_count();
+        let result = match command.run {
+            Run::Read(handler) | Run::ReadAll(handler) => {
+                let spaces = &spaces;
+                let mut cx =
+                    ReadCx { spaces, db, now_ms, access, notify_classes, prng, notes, reply };
+                handler(&mut cx, args)
             }
+            Run::Write(handler) | Run::WriteAll(handler) => {
+                let spaces = spaces.reborrow();
+                let mut cx =
+                    WriteCx { spaces, db, now_ms, access, notify_classes, prng, notes, reply };
+                handler(&mut cx, args)
+            }
+            Run::Container(_) => unreachable!("the arity of a container asks for a subcommand"),
+        };
+        assert!(result.is_ok() || spaces.effect_count() == before, "a refusal changes nothing");
+        let is_of_all = matches!(command.run, Run::ReadAll(_) | Run::WriteAll(_));
+        assert!(is_of_all || notes.hidden.is_empty());
+        for (db, key) in std::mem::take(&mut notes.hidden) {
+            let is_gone = expire_key(&mut spaces, db, &key, now_ms, notify_classes, notes);
+            assert!(is_gone, "only an expired key is hidden");
         }
+        if !is_of_all {
+            let logged: usize = self.spaces.iter().flatten().map(|it| it.batch.len()).sum();
+            assert!(logged <= sizes + 13 * self.spaces.len(), "{}", command.name);
+        }
+        result
     }
 
-    /// Hands the effects to the replica, which must become equal.
-    fn close(&mut self, command: &Command<Run>, args: &[&[u8]]) -> Vec<String> {
+    /// Hands the effects to the replicas, which must become equal.
+    fn close(&mut self, command: &Command<Run>, args: Args<'_>) -> Vec<String> {
         let mut effects = Vec::new();
-        let keys: Vec<u64> =
-            command.keys(args).map(|key| self.keyspace.hash(self.db, key)).collect();
-        for touched in self.batch.take_touched() {
-            assert!(keys.contains(&touched), "a command writes the keys it names");
-        }
-        assert!(!self.batch.take_floor());
-        if !self.batch.is_empty() {
-            assert_eq!(command.run.access(), Access::Write);
-            assert!(self.batch.len() <= command.effect_size_max(args));
-            let mut body = Vec::new();
-            self.batch.close_into(0, &mut body);
-            for effect in BatchReader::new(&body).expect("this build wrote it") {
-                let effect = effect.expect("this build wrote it");
-                self.replica.replay(&effect).expect("the replica has every effect before it");
-                effects.push(print(&effect));
+        for (space, replica) in self.spaces.iter_mut().flatten().zip(&mut self.replicas) {
+            let mut places = Vec::new();
+            for key in command.keys(args) {
+                places.extend((0..DATABASES).map(|db| space.keyspace.hash(db, key)));
             }
+            let is_of_all = matches!(command.run, Run::ReadAll(_) | Run::WriteAll(_));
+            for touched in space.batch.take_touched() {
+                assert!(is_of_all || places.contains(&touched), "a command writes keys it names");
+            }
+            let floor = space.batch.take_floor();
+            assert!(!floor || matches!(command.run, Run::WriteAll(_)));
+            if !space.batch.is_empty() {
+                let mut body = Vec::new();
+                space.batch.close_into(0, b"", &mut body);
+                for effect in BatchReader::new(&body).expect("this build wrote it") {
+                    let effect = effect.expect("this build wrote it");
+                    replica.replay(&effect).expect("the replica has every effect before it");
+                    effects.push(print(&effect));
+                }
+            }
+            space.keyspace.check();
+            assert_eq!(space.keyspace.digest(), replica.digest());
         }
-        self.keyspace.check();
-        assert_eq!(self.keyspace.digest(), self.replica.digest());
         effects
+    }
+
+    /// What a script asks of the bench: to select a database, to go on in time, to tell what was
+    /// notified and counted.
+    fn instruct(&mut self, words: &[&str]) -> String {
+        let number = |text: &str| text.parse().expect("a number follows");
+        match *words {
+            ["@db", db] => self.db = number(db) as u16,
+            ["@now", now_ms] => self.now_ms = number(now_ms),
+            ["@lru"] => self.access.policy = AccessPolicy::Lru,
+            ["@lfu"] => self.access.policy = AccessPolicy::Lfu,
+            ["@touch", touch] => self.access.touches = touch == "on",
+            ["@events"] => {
+                let events = self.notes.events.drain(..);
+                let events = events.map(|event| {
+                    assert!(event.name == event.name.to_ascii_lowercase());
+                    format!("{}:{}:{}", event.name, event.db, word(&event.key))
+                });
+                return events.collect::<Vec<_>>().join(" ");
+            }
+            ["@lookups"] => {
+                let lookups = std::mem::take(&mut self.notes.lookups);
+                return format!("{} hits {} misses", lookups.hits, lookups.misses);
+            }
+            _ => unreachable!("the bench knows no {words:?}"),
+        }
+        "ok".into()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.spaces.iter().flatten().all(|space| space.keyspace.is_empty())
+    }
+
+    fn digests(&self) -> Vec<u128> {
+        self.spaces.iter().flatten().map(|space| space.keyspace.digest()).collect()
     }
 }
 
@@ -108,11 +207,23 @@ fn find(name: &[u8]) -> Option<&'static Command<Run>> {
 }
 
 fn print(effect: &Effect<'_>) -> String {
-    match effect {
-        Effect::PutString { db, key, value } => format!("put {db} {} {}", word(key), word(value)),
+    match *effect {
+        Effect::PutString { db, key, value, expire_ms } => {
+            let time = expire_ms.map_or_else(String::new, |time| format!(" at {time}"));
+            format!("put {db} {} {}{time}", word(key), word(value))
+        }
+        Effect::SetExpire { db, key, expire_ms } => {
+            let time = expire_ms.map_or_else(|| "never".into(), |time| time.to_string());
+            format!("expire {db} {} {time}", word(key))
+        }
+        Effect::Append { db, key, suffix } => format!("append {db} {} {}", word(key), word(suffix)),
+        Effect::SetRange { db, key, offset, bytes } => {
+            format!("range {db} {} {offset} {}", word(key), word(bytes))
+        }
         Effect::Delete { db, key } => format!("delete {db} {}", word(key)),
         Effect::FlushDatabase { db } => format!("flush {db}"),
-        Effect::FlushAll => "flush".into(),
+        Effect::FlushAll => "flush all".into(),
+        Effect::SwapDatabases { first, second } => format!("swap {first} {second}"),
     }
 }
 
@@ -169,13 +280,25 @@ fn unquote(text: &str) -> (Vec<u8>, &str) {
 }
 
 /// Executes each request of `script` and compares its reply and its effects with those written
-/// below it.
+/// below it. Once over one slice, once over several: only the order of effects may differ.
 fn check(script: &str) {
-    let mut bench = Bench::new();
+    for slices in [1, 4] {
+        check_over(script, slices);
+    }
+}
+
+fn check_over(script: &str, slices: u16) {
+    let mut bench = Bench::new(slices);
     let is_said = |line: &&str| !line.is_empty() && !line.starts_with('#');
     let mut lines = script.lines().filter(is_said).peekable();
     let mut count = 0;
     while let Some(line) = lines.next() {
+        if line.starts_with('@') {
+            let (instruction, expected) = line.split_once(" = ").unwrap_or((line, "ok"));
+            let words: Vec<_> = instruction.split(' ').collect();
+            assert_eq!(bench.instruct(&words), expected, "after request {count}: {line}");
+            continue;
+        }
         let request = line.strip_prefix("> ").expect("a request comes first");
         let reply = lines.next().expect("a reply follows a request").to_owned();
         let mut effects = Vec::new();
@@ -184,7 +307,15 @@ fn check(script: &str) {
         }
         let words = split(request);
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        assert_eq!(bench.execute(&words), Outcome { reply, effects }, "request {count}: {request}");
+        let mut outcome = bench.execute(&words);
+        if 1 < slices {
+            // An effect on all keys is logged in each slice that it changes.
+            outcome.effects.sort();
+            outcome.effects.dedup();
+            effects.sort();
+            effects.dedup();
+        }
+        assert_eq!(outcome, Outcome { reply, effects }, "request {count}: {request}");
         count += 1;
     }
     assert!(0 < count);
@@ -207,49 +338,9 @@ fn what_no_effect_could_hold_is_refused_before_anything_changes() {
         reply: "-ERR string exceeds maximum allowed size (proto-max-bulk-len)".into(),
         effects: Vec::new(),
     };
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(1);
     assert_eq!(bench.execute(&[b"set", b"key", &long]), refused);
     assert_eq!(bench.execute(&[b"set", &long, b"value"]), refused);
     assert_eq!(bench.execute(&[b"incr", &long]), refused);
-    assert!(bench.keyspace.is_empty());
-}
-
-proptest! {
-    /// `Bench::execute` asserts what must hold whatever the request is.
-    #[test]
-    fn any_requests_leave_the_replica_equal(
-        requests in prop::collection::vec(
-            (
-                prop::sample::select(vec!["get", "set", "incr", "del", "exists"]),
-                prop::collection::vec(
-                    prop_oneof![
-                        3 => prop::sample::select(vec!["a", "b", "c", "7", "-1", ""]),
-                        1 => prop::sample::select(vec!["nx", "xx", "get", "GET"]),
-                    ],
-                    0..6,
-                ),
-                0u16..2,
-            ),
-            1..60,
-        ),
-    ) {
-        let mut bench = Bench::new();
-        for (name, args, db) in &requests {
-            bench.db = *db;
-            let mut words = vec![name.as_bytes()];
-            words.extend(args.iter().map(|arg| arg.as_bytes()));
-            let sizes = (bench.keyspace.len(0), bench.keyspace.len(1));
-            let digest = bench.keyspace.digest();
-            let outcome = bench.execute(&words);
-            if outcome.effects.is_empty() {
-                prop_assert_eq!(bench.keyspace.digest(), digest);
-            }
-            if *name == "del" && outcome.reply.starts_with(':') {
-                let after = (bench.keyspace.len(0), bench.keyspace.len(1));
-                let gone = sizes.0 + sizes.1 - after.0 - after.1;
-                prop_assert_eq!(outcome.reply, format!(":{gone}"));
-                prop_assert_eq!(outcome.effects.len(), gone);
-            }
-        }
-    }
+    assert!(bench.is_empty());
 }

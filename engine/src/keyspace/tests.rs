@@ -10,18 +10,55 @@ use crate::effect::tests::{Owned, effect};
 
 /// What a keyspace is: the simplest thing that behaves like one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Model(BTreeMap<(u16, Vec<u8>), Vec<u8>>);
+struct Model(BTreeMap<(u16, Vec<u8>), ModelValue>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ModelValue {
+    bytes: Vec<u8>,
+    expire_ms: Option<u64>,
+    raw: bool,
+}
 
 impl Model {
     /// False if the effect does not fit.
     fn apply(&mut self, effect: &Owned) -> bool {
         match effect {
-            Owned::Put { db, key, value } => {
-                self.0.insert((*db, key.clone()), value.clone());
+            Owned::Put { db, key, value, expire_ms } => {
+                let value = ModelValue { bytes: value.clone(), expire_ms: *expire_ms, raw: false };
+                self.0.insert((*db, key.clone()), value);
+            }
+            Owned::SetExpire { db, key, expire_ms } => {
+                let Some(value) = self.0.get_mut(&(*db, key.clone())) else { return false };
+                value.expire_ms = *expire_ms;
+            }
+            Owned::Append { db, key, suffix } => {
+                let Some(value) = self.0.get_mut(&(*db, key.clone())) else { return false };
+                value.bytes.extend_from_slice(suffix);
+                value.raw = true;
+            }
+            Owned::SetRange { db, key, offset, bytes } => {
+                let value = self.0.entry((*db, key.clone())).or_default();
+                let (start, end) = (*offset as usize, *offset as usize + bytes.len());
+                value.bytes.resize(value.bytes.len().max(end), 0);
+                value.bytes[start..end].copy_from_slice(bytes);
+                value.raw = true;
             }
             Owned::Delete { db, key } => return self.0.remove(&(*db, key.clone())).is_some(),
             Owned::FlushDatabase { db } => self.0.retain(|(other, _), _| other != db),
             Owned::FlushAll => self.0.clear(),
+            Owned::SwapDatabases { first, second } => {
+                let swapped = std::mem::take(&mut self.0).into_iter().map(|((db, key), value)| {
+                    let db = if db == *first {
+                        *second
+                    } else if db == *second {
+                        *first
+                    } else {
+                        db
+                    };
+                    ((db, key), value)
+                });
+                self.0 = swapped.collect();
+            }
         }
         true
     }
@@ -29,28 +66,38 @@ impl Model {
     fn check(&self, keyspace: &Keyspace) {
         keyspace.check();
         for ((db, key), value) in &self.0 {
-            assert_eq!(keyspace.get(*db, key), Some(value.as_slice()));
+            let entry = keyspace.find(*db, key).expect("the model holds it");
+            assert_eq!(entry.string(), Some(value.bytes.as_slice()));
+            assert_eq!((entry.expire_ms(), entry.is_raw()), (value.expire_ms, value.raw));
         }
         for db in 0..DATABASES {
             let count = self.0.keys().filter(|(other, _)| *other == db).count();
             assert_eq!(keyspace.len(db), count);
         }
-        let used: usize = self.0.iter().map(|((_, key), value)| key.len() + value.len()).sum();
+        let used: usize =
+            self.0.iter().map(|((_, key), value)| key.len() + value.bytes.len()).sum();
         assert_eq!(keyspace.used_bytes(), used);
         assert_eq!(keyspace.is_empty(), self.0.is_empty());
     }
 
     fn keyspace(&self, seed: u64) -> Keyspace {
-        let mut keyspace = Keyspace::new(seed);
+        let mut keyspace = Keyspace::new(seed, 0..SLOTS);
         for ((db, key), value) in self.0.iter().rev() {
-            put(&mut keyspace, *db, key, value);
+            let (db, expire_ms) = (*db, value.expire_ms);
+            let effect = Effect::PutString { db, key, value: &value.bytes, expire_ms };
+            keyspace.replay(&effect).expect("a put always fits");
+            if value.raw {
+                let effect = Effect::Append { db, key, suffix: b"" };
+                keyspace.replay(&effect).expect("it was just put");
+            }
         }
         keyspace
     }
 }
 
 fn put(keyspace: &mut Keyspace, db: u16, key: &[u8], value: &[u8]) {
-    keyspace.replay(&Effect::PutString { db, key, value }).expect("a put always fits");
+    let effect = Effect::PutString { db, key, value, expire_ms: None };
+    keyspace.replay(&effect).expect("a put always fits");
 }
 
 fn effects() -> impl Strategy<Value = Vec<Owned>> {
@@ -65,7 +112,7 @@ fn only_fitting(effects: Vec<Owned>) -> Vec<Owned> {
 
 #[test]
 fn a_delete_of_an_absent_key_is_refused_and_changes_nothing() {
-    let mut keyspace = Keyspace::new(1);
+    let mut keyspace = Keyspace::new(1, 0..SLOTS);
     put(&mut keyspace, 0, b"key", b"value");
     let before = keyspace.digest();
     for (db, key) in [(0, &b"other"[..]), (1, b"key")] {
@@ -82,7 +129,7 @@ fn a_delete_of_an_absent_key_is_refused_and_changes_nothing() {
 
 #[test]
 fn the_digest_tells_databases_keys_and_values_apart() {
-    let mut digests = vec![Keyspace::new(1).digest()];
+    let mut digests = vec![Keyspace::new(1, 0..SLOTS).digest()];
     assert_eq!(digests, [0]);
     let places: &[(u16, &[u8], &[u8])] = &[
         (0, b"a", b"b"),
@@ -94,7 +141,7 @@ fn the_digest_tells_databases_keys_and_values_apart() {
         (0, b"a", b"b\0"),
     ];
     for (db, key, value) in places {
-        let mut keyspace = Keyspace::new(1);
+        let mut keyspace = Keyspace::new(1, 0..SLOTS);
         put(&mut keyspace, *db, key, value);
         digests.push(keyspace.digest());
     }
@@ -107,27 +154,28 @@ fn the_digest_tells_databases_keys_and_values_apart() {
 
 #[test]
 fn the_hash_depends_on_the_seed_the_database_and_the_key_and_on_nothing_else() {
-    let empty = Keyspace::new(1);
-    let mut other = Keyspace::new(1);
+    let empty = Keyspace::new(1, 0..SLOTS);
+    let mut other = Keyspace::new(1, 0..SLOTS);
     put(&mut other, 0, b"key", b"value");
     assert_eq!(empty.hash(0, b"key"), other.hash(0, b"key"));
     assert_ne!(empty.hash(0, b"key"), empty.hash(1, b"key"));
     assert_ne!(empty.hash(0, b"key"), empty.hash(0, b"kez"));
     assert_ne!(empty.hash(0, b""), empty.hash(0, b"\0"));
-    assert_ne!(empty.hash(0, b"key"), Keyspace::new(2).hash(0, b"key"));
+    assert_ne!(empty.hash(0, b"key"), Keyspace::new(2, 0..SLOTS).hash(0, b"key"));
 }
 
 proptest! {
     #[test]
     fn a_keyspace_behaves_like_a_sorted_map(effects in effects()) {
-        let mut keyspace = Keyspace::new(3);
+        let mut keyspace = Keyspace::new(3, 0..SLOTS);
         let mut model = Model::default();
         for effect in &effects {
             prop_assert_eq!(keyspace.replay(&effect.borrow()).is_ok(), model.apply(effect));
             model.check(&keyspace);
             if let Owned::Put { db, key, .. } | Owned::Delete { db, key } = effect {
-                let expected = model.0.get(&(*db, key.clone())).map(Vec::as_slice);
-                prop_assert_eq!(keyspace.get(*db, key), expected);
+                let expected = model.0.get(&(*db, key.clone()));
+                let found = keyspace.find(*db, key).and_then(Entry::string);
+                prop_assert_eq!(found, expected.map(|value| value.bytes.as_slice()));
             }
         }
     }
@@ -137,7 +185,7 @@ proptest! {
         effects in effects(),
         seed: u64,
     ) {
-        let mut keyspace = Keyspace::new(seed);
+        let mut keyspace = Keyspace::new(seed, 0..SLOTS);
         let mut model = Model::default();
         for effect in only_fitting(effects) {
             keyspace.replay(&effect.borrow()).expect("it fits");
@@ -150,8 +198,8 @@ proptest! {
 
     #[test]
     fn replaying_the_log_gives_the_digest_of_the_leader(effects in effects(), each in 1usize..9) {
-        let mut leader = Keyspace::new(1);
-        let mut replica = Keyspace::new(2);
+        let mut leader = Keyspace::new(1, 0..SLOTS);
+        let mut replica = Keyspace::new(2, 0..SLOTS);
         let mut batch = Batch::default();
         for turn in only_fitting(effects).chunks(each) {
             for effect in turn {
@@ -161,7 +209,7 @@ proptest! {
             batch.take_touched();
             batch.take_floor();
             let mut body = Vec::new();
-            batch.close_into(1, &mut body);
+            batch.close_into(1, b"", &mut body);
             for effect in BatchReader::new(&body).expect("this build wrote it") {
                 replica.replay(&effect.expect("this build wrote it")).expect("it fits");
             }
@@ -172,7 +220,7 @@ proptest! {
 
     #[test]
     fn undoing_in_reverse_goes_back_through_every_state(effects in effects()) {
-        let mut keyspace = Keyspace::new(4);
+        let mut keyspace = Keyspace::new(4, 0..SLOTS);
         let mut past = Vec::new();
         let mut model = Model::default();
         for effect in only_fitting(effects) {

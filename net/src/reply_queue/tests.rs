@@ -1,203 +1,333 @@
 //! The queue against a list of replies, and what it copies.
 
-use super::{CHUNK_SIZE, ReplyQueue};
+use super::{CHUNK_SIZE, COPIED_SIZE_MAX, Front, ReplyQueue, Ticket};
 use crate::BufferPool;
-use base::LogIndex;
-use proptest::collection::vec;
-use proptest::prelude::*;
+use base::{Gate, LogIndex, SliceId};
+
+mod model;
 
 fn pool() -> BufferPool {
     BufferPool::new(8, 64, 4096)
 }
 
-fn reply(queue: &mut ReplyQueue, pool: &mut BufferPool, bytes: &[u8], gate: u64) {
-    queue.begin(LogIndex::NONE, pool).extend_from_slice(bytes);
-    queue.commit(LogIndex(gate), pool);
+fn gate(slice: u16, index: u64) -> Gate {
+    Gate { slice: SliceId(slice), index: LogIndex(index) }
+}
+
+fn reply(queue: &mut ReplyQueue, pool: &mut BufferPool, bytes: &[u8], gates: &[Gate]) {
+    queue.begin(pool).extend_from_slice(bytes);
+    queue.commit(gates, pool);
     queue.check();
 }
 
-fn released(queue: &mut ReplyQueue, pool: &mut BufferPool, settled: u64) -> Option<String> {
-    let bytes = queue.take_released(LogIndex(settled), pool)?;
+fn fill(queue: &mut ReplyQueue, pool: &mut BufferPool, ticket: Ticket, bytes: &str) {
+    queue.fill(ticket, bytes.as_bytes(), &[], pool);
     queue.check();
-    Some(bytes.escape_ascii().to_string())
+}
+
+/// What leaves when slice `n` is settled up to `settled[n]`.
+fn released(queue: &mut ReplyQueue, pool: &mut BufferPool, settled: &[u64]) -> Option<String> {
+    let is_settled = |gate: Gate| gate.index.0 <= settled[usize::from(gate.slice.0)];
+    let may = queue.has_released(is_settled);
+    let bytes = queue.take_released(is_settled, pool);
+    queue.check();
+    assert_eq!(bytes.is_some(), may);
+    bytes.map(|bytes| bytes.escape_ascii().to_string())
 }
 
 #[test]
-fn a_reply_leaves_when_its_gate_and_all_before_it_are_settled() {
+fn a_reply_leaves_when_its_gates_and_all_before_it_are_settled() {
     let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-    for (bytes, gate) in [("a", 0), ("b", 7), ("c", 0), ("d", 7), ("e", 9), ("f", 8)] {
-        reply(&mut queue, &mut pool, bytes.as_bytes(), gate);
-    }
-    assert_eq!(queue.chunks.len(), 3);
+    let none = Gate::NONE;
+    reply(&mut queue, &mut pool, b"a", &[]);
+    reply(&mut queue, &mut pool, b"b", &[gate(0, 7)]);
+    reply(&mut queue, &mut pool, b"c", &[none]);
+    reply(&mut queue, &mut pool, b"d", &[gate(1, 3), none, gate(2, 2)]);
+    reply(&mut queue, &mut pool, b"e", &[gate(0, 7)]);
+    reply(&mut queue, &mut pool, b"f", &[gate(0, 8)]);
     assert_eq!(queue.len(), 6);
-    assert_eq!(queue.last_gate(), LogIndex(9));
-    assert_eq!(released(&mut queue, &mut pool, 6).as_deref(), Some("a"));
-    assert_eq!(released(&mut queue, &mut pool, 6), None);
-    assert!(!queue.has_released(LogIndex(6)));
-    assert!(queue.has_released(LogIndex(7)));
-    assert_eq!(released(&mut queue, &mut pool, 8).as_deref(), Some("bcd"));
-    assert_eq!(released(&mut queue, &mut pool, 9).as_deref(), Some("ef"));
+    assert_eq!(queue.front(), Front::Free);
+    assert_eq!(released(&mut queue, &mut pool, &[6, 0, 0]).as_deref(), Some("a"));
+    assert_eq!(queue.front(), Front::Waits(gate(0, 7)));
+    assert_eq!(released(&mut queue, &mut pool, &[6, 9, 9]), None);
+    assert_eq!(released(&mut queue, &mut pool, &[7, 0, 2]).as_deref(), Some("bc"));
+    assert_eq!(queue.front(), Front::Waits(gate(1, 3)));
+    assert_eq!(released(&mut queue, &mut pool, &[9, 3, 1]), None);
+    assert_eq!(queue.front(), Front::Waits(gate(2, 2)));
+    assert_eq!(released(&mut queue, &mut pool, &[7, 3, 2]).as_deref(), Some("de"));
+    assert_eq!(queue.front(), Front::Waits(gate(0, 8)));
+    assert_eq!(released(&mut queue, &mut pool, &[8, 3, 2]).as_deref(), Some("f"));
+    assert_eq!(queue.front(), Front::Empty);
     assert!(queue.is_empty());
-    assert_eq!(queue.last_gate(), LogIndex::NONE);
 }
 
 #[test]
-fn released_chunks_leave_as_one_buffer() {
+fn replies_of_many_slices_share_a_buffer_that_leaves_as_it_is() {
     let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-    for gate in 1..=5 {
-        reply(&mut queue, &mut pool, b"x", gate);
+    pool.give(Vec::with_capacity(500));
+    let address = queue.begin(&mut pool).as_ptr();
+    queue.commit(&[], &mut pool);
+    for round in 0..4 {
+        for slice in 0..16 {
+            reply(&mut queue, &mut pool, b"+OK\r\n", &[gate(slice, 3)]);
+        }
+        assert_eq!(queue.ready.barriers_count(), 16, "round {round}");
     }
-    assert_eq!(released(&mut queue, &mut pool, 4).as_deref(), Some("xxxx"));
-    assert_eq!(pool.len(), 3, "the buffers that were emptied went back");
-}
-
-#[test]
-fn replies_of_one_batch_share_a_buffer_that_leaves_as_it_is() {
-    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-    pool.give(Vec::with_capacity(100));
-    reply(&mut queue, &mut pool, b"+OK\r\n", 3);
-    let address = queue.chunks[0].bytes.as_ptr();
-    for _ in 0..9 {
-        reply(&mut queue, &mut pool, b"+OK\r\n", 3);
-    }
-    let bytes = queue.take_released(LogIndex(3), &mut pool).expect("all is settled");
+    let bytes = queue.take_released(|_| true, &mut pool).expect("all is settled");
     assert_eq!(bytes.as_ptr(), address);
-    assert_eq!(bytes, b"+OK\r\n".repeat(10));
+    assert_eq!(bytes, b"+OK\r\n".repeat(64));
     pool.give(bytes);
     assert_eq!(pool.len(), 1);
-    let again = pool.take();
-    assert_eq!(again.as_ptr(), address);
+    assert_eq!(pool.take().as_ptr(), address);
 }
 
 #[test]
-fn a_known_floor_spares_the_move() {
-    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-    reply(&mut queue, &mut pool, b"a", 1);
-    queue.begin(LogIndex(2), &mut pool).push(b'b');
-    let address = queue.buffer().as_ptr();
-    queue.commit(LogIndex(2), &mut pool);
-    queue.check();
-    assert_eq!(released(&mut queue, &mut pool, 1).as_deref(), Some("a"));
-    let bytes = queue.take_released(LogIndex(2), &mut pool).expect("it is settled");
-    assert_eq!(bytes.as_ptr(), address);
+fn the_smaller_part_of_a_buffer_is_copied() {
+    for (first, second) in [(10, 50), (50, 10)] {
+        let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+        let address = queue.begin(&mut pool).as_ptr();
+        queue.commit(&[], &mut pool);
+        reply(&mut queue, &mut pool, &b"a".repeat(first), &[]);
+        reply(&mut queue, &mut pool, &b"b".repeat(second), &[gate(0, 1)]);
+        let bytes = queue.take_released(|_| false, &mut pool).expect("there is no gate");
+        queue.check();
+        assert_eq!(bytes.len(), first);
+        assert_eq!(bytes.as_ptr() == address, second < first);
+        let bytes = queue.take_released(|_| true, &mut pool).expect("all is settled");
+        assert_eq!(bytes, b"b".repeat(second));
+        assert_eq!(bytes.as_ptr() == address, first < second);
+    }
+}
+
+#[test]
+fn what_has_left_does_not_hold_memory_for_long() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), BufferPool::new(0, 64, 4096));
+    for index in 1..=1000 {
+        reply(&mut queue, &mut pool, &[b'x'; 50], &[gate(0, index)]);
+    }
+    for settled in 1..=990 {
+        assert_eq!(released(&mut queue, &mut pool, &[settled]).map(|bytes| bytes.len()), Some(50));
+        assert!(queue.ready.capacity() <= 8 * 1024 + 4 * queue.len());
+    }
 }
 
 #[test]
 fn what_was_taken_back_is_not_sent() {
     let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-    reply(&mut queue, &mut pool, b"a", 0);
-    queue.begin(LogIndex::NONE, &mut pool).extend_from_slice(b"*2 b");
-    let mark = queue.mark();
-    queue.buffer().extend_from_slice(b"half of c");
-    queue.rollback(mark).extend_from_slice(b" c");
-    queue.commit(LogIndex(4), &mut pool);
-    assert_eq!(queue.len(), 7);
+    for is_behind in [false, true] {
+        let ticket = is_behind.then(|| queue.reserve());
+        reply(&mut queue, &mut pool, b"a", &[]);
+        queue.begin(&mut pool).extend_from_slice(b"*2 b");
+        let mark = queue.mark();
+        queue.buffer().extend_from_slice(b"half of c");
+        queue.rollback(mark).extend_from_slice(b" c");
+        queue.commit(&[gate(0, 4)], &mut pool);
 
-    queue.begin(LogIndex::NONE, &mut pool).extend_from_slice(b"half");
-    queue.restart().extend_from_slice(b"-ERR");
-    queue.commit(LogIndex::NONE, &mut pool);
-    queue.check();
-
-    assert_eq!(released(&mut queue, &mut pool, 0).as_deref(), Some("a"));
-    assert_eq!(released(&mut queue, &mut pool, 4).as_deref(), Some("*2 b c-ERR"));
+        queue.begin(&mut pool).extend_from_slice(b"half");
+        queue.restart().extend_from_slice(b"-ERR");
+        queue.commit(&[], &mut pool);
+        queue.check();
+        if let Some(ticket) = ticket {
+            fill(&mut queue, &mut pool, ticket, "");
+        }
+    }
+    assert_eq!(queue.len(), 22);
+    assert_eq!(released(&mut queue, &mut pool, &[3]).as_deref(), Some("a"));
+    assert_eq!(released(&mut queue, &mut pool, &[4]).as_deref(), Some("*2 b c-ERRa*2 b c-ERR"));
 }
 
 #[test]
-fn no_reply_waits_for_nothing_and_holds_nothing() {
+fn an_empty_reply_without_gates_is_nothing() {
     let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-    reply(&mut queue, &mut pool, b"", 9);
-    assert_eq!(queue.last_gate(), LogIndex::NONE);
-    assert_eq!(queue.chunks.len(), 0);
-    assert_eq!(pool.len(), 1);
-    reply(&mut queue, &mut pool, b"a", 1);
-    reply(&mut queue, &mut pool, b"", 9);
-    assert_eq!(queue.last_gate(), LogIndex(1));
-    assert_eq!(released(&mut queue, &mut pool, 1).as_deref(), Some("a"));
+    reply(&mut queue, &mut pool, b"", &[]);
+    reply(&mut queue, &mut pool, b"", &[Gate::NONE]);
+    assert!(queue.is_empty());
+    assert_eq!(pool.len(), 1, "no buffer is held");
+    assert_eq!(released(&mut queue, &mut pool, &[]), None);
+}
+
+#[test]
+fn an_empty_reply_with_gates_holds_what_comes_behind_it() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    reply(&mut queue, &mut pool, b"", &[gate(0, 9)]);
+    assert_eq!(pool.len(), 1, "no buffer is held");
+    assert!(!queue.is_empty());
+    for index in 10..=1000 {
+        // As many of them as a client wants that silenced its replies.
+        reply(&mut queue, &mut pool, b"", &[gate(0, index), gate(1, 1)]);
+    }
+    assert_eq!(queue.ready.barriers_count(), 2);
+    let ticket = queue.reserve();
+    reply(&mut queue, &mut pool, b"a", &[]);
+    fill(&mut queue, &mut pool, ticket, "v");
+    assert_eq!(released(&mut queue, &mut pool, &[999, 1]), None);
+    assert_eq!(queue.front(), Front::Waits(gate(0, 1000)));
+    assert_eq!(released(&mut queue, &mut pool, &[1000, 1]).as_deref(), Some("va"));
+    assert!(queue.is_empty());
 }
 
 #[test]
 fn a_full_chunk_is_not_appended_to_and_leaves_alone() {
     let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-    reply(&mut queue, &mut pool, b"a", 0);
-    reply(&mut queue, &mut pool, &vec![b'b'; CHUNK_SIZE], 0);
-    reply(&mut queue, &mut pool, b"c", 0);
-    assert_eq!(queue.chunks.len(), 2);
-    let first = queue.take_released(LogIndex::NONE, &mut pool).expect("all is released");
+    reply(&mut queue, &mut pool, b"a", &[]);
+    reply(&mut queue, &mut pool, &vec![b'b'; CHUNK_SIZE], &[]);
+    reply(&mut queue, &mut pool, b"c", &[]);
+    let first = queue.take_released(|_| false, &mut pool).expect("all is released");
     assert_eq!(first.len(), 1 + CHUNK_SIZE);
     assert_eq!(queue.len(), 1);
-    assert_eq!(released(&mut queue, &mut pool, 0).as_deref(), Some("c"));
+    assert_eq!(released(&mut queue, &mut pool, &[]).as_deref(), Some("c"));
+}
+
+#[test]
+fn a_large_reply_behind_a_parked_one_stays_where_it_was_encoded() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    reply(&mut queue, &mut pool, b"a", &[gate(0, 1)]);
+    reply(&mut queue, &mut pool, &vec![b'b'; CHUNK_SIZE], &[gate(0, 2)]);
+    let address = queue.ready.front_address();
+    assert_eq!(released(&mut queue, &mut pool, &[1]).as_deref(), Some("a"));
+    assert_eq!(queue.ready.front_address(), address);
+    let bytes = queue.take_released(|_| true, &mut pool).expect("all is settled");
+    assert_eq!(bytes, vec![b'b'; CHUNK_SIZE]);
+    assert_eq!(bytes.as_ptr(), address);
+}
+
+#[test]
+fn what_is_behind_a_vacancy_waits_until_it_is_filled() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    reply(&mut queue, &mut pool, b"a", &[]);
+    let first = queue.reserve();
+    reply(&mut queue, &mut pool, b"b", &[gate(0, 1)]);
+    let second = queue.reserve();
+    let third = queue.reserve();
+    reply(&mut queue, &mut pool, b"c", &[]);
+    assert!(first < second && second < third);
+    assert_eq!((queue.len(), queue.vacant()), (3, 3));
+    assert_eq!(released(&mut queue, &mut pool, &[0]).as_deref(), Some("a"));
+    assert_eq!(queue.front(), Front::Vacant);
+    fill(&mut queue, &mut pool, third, "3");
+    assert_eq!((queue.len(), queue.vacant()), (3, 2));
+    assert_eq!(queue.front(), Front::Vacant);
+    fill(&mut queue, &mut pool, first, "1");
+    assert_eq!(released(&mut queue, &mut pool, &[0]).as_deref(), Some("1"));
+    assert_eq!(queue.front(), Front::Waits(gate(0, 1)));
+    queue.fill(second, b"2", &[gate(1, 1), gate(0, 2)], &mut pool);
+    assert_eq!((queue.len(), queue.vacant()), (4, 0));
+    assert_eq!(released(&mut queue, &mut pool, &[1, 1]).as_deref(), Some("b"));
+    assert_eq!(queue.front(), Front::Waits(gate(0, 2)));
+    assert_eq!(released(&mut queue, &mut pool, &[2, 1]).as_deref(), Some("23c"));
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn the_gate_of_an_empty_reply_in_front_of_a_vacancy_holds_its_reply() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    let first = queue.reserve();
+    reply(&mut queue, &mut pool, b"", &[gate(0, 1)]);
+    let second = queue.reserve();
+    reply(&mut queue, &mut pool, b"", &[gate(0, 2)]);
+    let third = queue.reserve();
+    for (ticket, bytes) in [(third, "3"), (second, "2"), (first, "1")] {
+        fill(&mut queue, &mut pool, ticket, bytes);
+    }
+    assert_eq!(released(&mut queue, &mut pool, &[0]).as_deref(), Some("1"));
+    assert_eq!(released(&mut queue, &mut pool, &[1]).as_deref(), Some("2"));
+    assert_eq!(released(&mut queue, &mut pool, &[2]).as_deref(), Some("3"));
+}
+
+#[test]
+fn small_replies_from_elsewhere_share_a_buffer() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    let tickets: Vec<_> = (0..10)
+        .map(|_| {
+            let ticket = queue.reserve();
+            reply(&mut queue, &mut pool, b"l", &[]);
+            ticket
+        })
+        .collect();
+    for ticket in tickets.iter().rev() {
+        queue.fill_owned(*ticket, b"r".to_vec(), &[], &mut pool);
+    }
+    assert_eq!(queue.len(), 20);
+    let bytes = queue.take_released(|_| false, &mut pool).expect("there are no gates");
+    assert_eq!(bytes, b"rl".repeat(10));
+    pool.give(bytes);
+    assert_eq!(pool.len(), 3, "one ready, one behind, one of early replies");
+}
+
+#[test]
+fn large_replies_from_elsewhere_are_not_copied() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    let large = |byte| vec![byte; CHUNK_SIZE];
+    let (one, two) = (large(b'1'), large(b'2'));
+    let (address_one, address_two) = (one.as_ptr(), two.as_ptr());
+    let first = queue.reserve();
+    reply(&mut queue, &mut pool, b"a", &[]);
+    let second = queue.reserve();
+    reply(&mut queue, &mut pool, &large(b'b'), &[]);
+    queue.fill_owned(second, two, &[], &mut pool);
+    queue.fill_owned(first, one, &[], &mut pool);
+    queue.check();
+    let mut take = || queue.take_released(|_| false, &mut pool).expect("there are no gates");
+    let [one, a, two, b] = [take(), take(), take(), take()];
+    assert_eq!((one.as_ptr(), two.as_ptr()), (address_one, address_two));
+    assert_eq!((a, b), (b"a".to_vec(), large(b'b')));
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn early_replies_beyond_the_shared_buffer_are_kept_apart() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    let tickets: Vec<_> = (0..5).map(|_| queue.reserve()).collect();
+    for ticket in tickets.iter().rev() {
+        queue.fill(*ticket, &vec![b'x'; COPIED_SIZE_MAX / 2], &[], &mut pool);
+        queue.check();
+    }
+    let bytes = queue.take_released(|_| false, &mut pool).expect("there are no gates");
+    assert_eq!(bytes.len(), COPIED_SIZE_MAX / 2 * 5);
+}
+
+#[test]
+#[should_panic = "a vacancy is filled once"]
+fn a_vacancy_is_not_filled_twice_before_its_turn() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    let _first = queue.reserve();
+    let second = queue.reserve();
+    fill(&mut queue, &mut pool, second, "");
+    fill(&mut queue, &mut pool, second, "2");
+}
+
+#[test]
+#[should_panic = "a vacancy is filled once"]
+fn a_vacancy_is_not_filled_twice_after_its_turn() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    let first = queue.reserve();
+    let _second = queue.reserve();
+    fill(&mut queue, &mut pool, first, "1");
+    fill(&mut queue, &mut pool, first, "1");
+}
+
+#[test]
+#[should_panic = "the ticket is of this connection"]
+fn a_ticket_of_another_connection_is_refused() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    let ticket = ReplyQueue::new().reserve();
+    fill(&mut queue, &mut pool, ticket, "1");
 }
 
 #[test]
 fn a_closed_connection_gives_its_buffers_back() {
     let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-    reply(&mut queue, &mut pool, b"a", 0);
-    reply(&mut queue, &mut pool, b"b", 1);
-    queue.begin(LogIndex::NONE, &mut pool).push(b'c');
+    reply(&mut queue, &mut pool, b"a", &[]);
+    let _first = queue.reserve();
+    reply(&mut queue, &mut pool, b"b", &[gate(0, 1)]);
+    let second = queue.reserve();
+    fill(&mut queue, &mut pool, second, "2");
+    queue.begin(&mut pool).push(b'c');
     queue.clear(&mut pool);
     queue.check();
-    assert_eq!(queue.len(), 0);
-    assert_eq!(pool.len(), 2);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Reply { bytes: Vec<u8>, gate: u64, floor: u64 },
-    Settle { by: u64 },
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Now and then a reply as big as a chunk.
-    let bytes = prop_oneof![
-        20 => vec(any::<u8>(), 0..20),
-        1 => any::<u8>().prop_map(|byte| vec![byte; CHUNK_SIZE - 10]),
-    ];
-    let reply = (bytes, 0..20_u64, 0..20_u64).prop_map(|(bytes, gate, floor)| Step::Reply {
-        bytes,
-        gate,
-        floor: floor.min(gate),
-    });
-    vec(prop_oneof![4 => reply, 1 => (0..4_u64).prop_map(|by| Step::Settle { by })], 0..60)
-}
-
-proptest! {
-    #[test]
-    fn replies_leave_in_order_and_exactly_when_they_may(steps in steps()) {
-        let (mut queue, mut pool) = (ReplyQueue::new(), pool());
-        let mut settled = 0;
-        // The model: every reply with the highest gate so far.
-        let mut waiting: Vec<(u64, Vec<u8>)> = Vec::new();
-        for step in steps {
-            match step {
-                Step::Reply { bytes, gate, floor } => {
-                    queue.begin(LogIndex(floor), &mut pool).extend_from_slice(&bytes);
-                    queue.commit(LogIndex(gate), &mut pool);
-                    if !bytes.is_empty() {
-                        let before = waiting.last().map_or(0, |(gate, _)| *gate);
-                        waiting.push((before.max(gate), bytes));
-                    }
-                    let last = waiting.last().map_or(0, |(gate, _)| *gate);
-                    prop_assert_eq!(queue.last_gate(), LogIndex(last));
-                }
-                Step::Settle { by } => {
-                    settled += by;
-                    let count = waiting.partition_point(|(gate, _)| *gate <= settled);
-                    prop_assert_eq!(queue.has_released(LogIndex(settled)), 0 < count);
-                    let expected: Vec<u8> =
-                        waiting.drain(..count).flat_map(|(_, bytes)| bytes).collect();
-                    let mut taken = Vec::new();
-                    while let Some(bytes) = queue.take_released(LogIndex(settled), &mut pool) {
-                        prop_assert!(!bytes.is_empty());
-                        taken.extend_from_slice(&bytes);
-                        pool.give(bytes);
-                    }
-                    prop_assert!(taken == expected);
-                }
-            }
-            queue.check();
-            let size: usize = waiting.iter().map(|(_, bytes)| bytes.len()).sum();
-            prop_assert_eq!(queue.len(), size);
-            prop_assert_eq!(queue.is_empty(), size == 0);
-        }
-    }
+    assert_eq!((queue.len(), queue.vacant()), (0, 0));
+    assert!(queue.is_empty());
+    assert_eq!(pool.len(), 3);
+    let ticket = queue.reserve();
+    assert!(second < ticket, "a ticket is never used again");
 }
