@@ -155,10 +155,12 @@ class Fuzzer:
                 self.sent[name] = self.sent.get(name, 0) + 1
                 if "lost" in (left[0], right[0]):
                     return index + at, command, left, right
-                for found, one, other, reason in sessions[connection].compare(command, left, right):
-                    if not reason:
+                for found, one, other, why in sessions[connection].compare(command, left, right):
+                    if not why:
                         return index + at, found, one, other
-                    self.explained[reason] = self.explained.get(reason, 0) + 1
+                    self.explained[why.why] = self.explained.get(why.why, 0) + 1
+                    if why.parts:
+                        return None
             index += len(group)
         return None
 
@@ -185,7 +187,8 @@ class Fuzzer:
 
 
 def dictionary(*ports):
-    """The commands that all servers list, with their arity; and those only the first lists."""
+    """The commands that all servers list, with their arity; those only the first lists; and those
+    whose arity differs."""
     listed = []
     for port in ports:
         connection = Connection(port)
@@ -195,9 +198,9 @@ def dictionary(*ports):
         listed.append({entry[1][0][1].decode(): int(entry[1][1][1]) for entry in items})
     common = set(listed[0]).intersection(*listed[1:])
     rig.check(len(common) > 5, f"both servers have only {sorted(common)}")
-    different = [name for name in common if len({one[name] for one in listed}) > 1]
-    rig.check(not different, f"the arity differs: {different}")
-    return {name: listed[0][name] for name in sorted(common)}, sorted(set(listed[0]) - common)
+    different = sorted(name for name in common if len({one[name] for one in listed}) > 1)
+    known = {name: listed[0][name] for name in sorted(common)}
+    return known, sorted(set(listed[0]) - common), different
 
 
 def text(command):
@@ -240,7 +243,7 @@ def fuzz(fuzzer, seeds, commands, findings_max, is_shown=True):
 
 def canary(stock, other, seed):
     """Valkey against Valkey: nothing is found, until a proxy spoils one reply in so many."""
-    known, _ = dictionary(stock, other)
+    known, _, _ = dictionary(stock, other)
     fuzzer = Fuzzer(Side("Valkey", stock), Side("Valkey", other), known)
     _, found = fuzz(fuzzer, seeds_from(seed), CANARY_COMMANDS, 1)
     rig.check(not found, f"Valkey differs from Valkey: {found}")
@@ -284,7 +287,7 @@ def compare_all(arguments, toroid, valkey, other):
     seed = arguments.seed
     if arguments.replay is None:
         canary(valkey.port, other.port, seed)
-    known, ours = dictionary(toroid.port, valkey.port)
+    known, ours, arities = dictionary(toroid.port, valkey.port)
     fuzzer = Fuzzer(Side("Toroid", toroid.port), Side("Valkey", valkey.port), known)
     started = time.monotonic()
     if arguments.replay is not None:
@@ -305,8 +308,11 @@ def compare_all(arguments, toroid, valkey, other):
     ended = [server.program.name for server in (toroid, valkey) if server.process.poll() is not None]
     for name in ended:
         print(f"FAILED: {name} ended: {(toroid if name == 'toroid' else valkey).says()}")
-    print(f"{good} passed, {sum(found.values()) + len(ended)} failed")
-    return bool(found or ended)
+    for name in arities:
+        print(f"FAILED: {name}: COMMAND tells another arity than Valkey's")
+    failed = sum(found.values()) + len(ended) + len(arities)
+    print(f"{good} passed, {failed} failed")
+    return bool(failed)
 
 
 def self_test():

@@ -1,4 +1,4 @@
-# Appended to a copy of the suite's tests/support/server.tcl before a run against a server from
+# Appended to a copy of the suite's tests/support/util.tcl before a run against a server from
 # outside. The suite goes on after a failing test, but ends a file where a block of tests cannot be
 # started, as when one of the block's settings is unknown. With this the block is reported as
 # failed, and the next one runs. A server that fails nothing never comes here.
@@ -23,4 +23,28 @@ proc start_server {options {code undefined}} {
     }
     lassign $before ::servers ::tags ::singledb
     send_data_packet $::test_server_fd err "a block of tests: $result\n$trace"
+}
+
+# A failing test may leave its connection in a transaction and the server short of memory or paused,
+# and the tests after it would fail for that. They get a new connection and usual settings.
+rename test tested_without_overlay
+
+proc test {name code args} {
+    set failed_before $::num_failed
+    set status [catch {uplevel 1 [list tested_without_overlay $name $code {*}$args]} result]
+    set trace $::errorInfo
+    if {$::num_failed > $failed_before && [llength $::servers] > 0} {
+        catch {reconnect}
+        foreach usual {
+            {client unpause}
+            {config set maxmemory 0}
+            {debug set-active-expire 1}
+        } {
+            catch {r {*}$usual}
+        }
+    }
+    if {$status == 1} {
+        error $result $trace
+    }
+    return -code $status $result
 }

@@ -126,7 +126,7 @@ def suite():
 def prepared(at, into):
     """A copy of the suite with our overlay, to be run from; the cache stays as it was fetched."""
     shutil.copytree(at, into)
-    helper = os.path.join(into, "tests", "support", "server.tcl")
+    helper = os.path.join(into, "tests", "support", "util.tcl")
     with open(OVERLAY, encoding="ascii") as overlay, open(helper, "a", encoding="ascii") as file:
         file.write("\n" + overlay.read())
     return into

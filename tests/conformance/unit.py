@@ -41,7 +41,7 @@ UNITS = [
     "unit/pubsub",
 ]
 # The longest test takes 6 s; one without progress for this long hangs.
-HANG_S = 40
+HANG_S = 25
 # The longest file takes 12 s on an idle machine.
 UNIT_S = 300
 RUNS_MAX = 12

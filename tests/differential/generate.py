@@ -545,6 +545,16 @@ class Generator:
         steps = [[b"SET", key, c.value(), b"PX", b"5"]] if c.odds(2) else [[b"PEXPIRE", key, b"5"]]
         return [*steps, [SLEEP, b"25"], [b"EXISTS", key], [b"GET", key], [b"TTL", key]]
 
+    def watched(self):
+        """A transaction that depends on keys which another connection may change before EXEC."""
+        c = self.c
+        watcher, other = c.random.sample(range(CONNECTIONS), 2)
+        steps = [(watcher, [b"DISCARD"]), (other, [b"DISCARD"]), (watcher, [b"WATCH", *c.some_keys()])]
+        transaction = [(watcher, command) for command in self.transaction()]
+        between = [(other, self.command()) for _ in range(c.random.randint(0, 2))]
+        at = c.random.randint(0, len(transaction) - 1)
+        return steps + transaction[:at] + between + transaction[at:]
+
     def subscription(self):
         """A subscriber hears what another connection publishes. Neither is in a transaction."""
         c = self.c
@@ -574,6 +584,8 @@ class Generator:
                 steps.append((index, [b"HELLO", b"3"]))
         while len(steps) < STEPS:
             connection = c.random.randrange(CONNECTIONS)
+            if c.odds(12) and "watch" in self.dictionary:
+                steps += self.watched()
             if c.odds(60) and "psubscribe" in self.dictionary:
                 steps += self.subscription()
             for _ in range(c.random.randint(1, 24)):
