@@ -1,10 +1,9 @@
-//! The codec: requests decoded, replies encoded, a reply queued and released.
+//! The codec: requests decoded, replies encoded.
 
 use std::hint::black_box;
 
-use base::LogIndex;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use net::{BufferPool, Decoded, Decoder, Encoder, Protocol, ReplyQueue};
+use net::{Decoded, Decoder, Encoder, Protocol};
 
 /// `count` requests in a row, as a pipeline sends them.
 fn pipeline(request: &[u8], count: usize) -> Vec<u8> {
@@ -70,22 +69,5 @@ fn encode(c: &mut Criterion) {
     group.finish();
 }
 
-fn queue(c: &mut Criterion) {
-    c.bench_function("queue/16_replies_parked_and_released", |b| {
-        let mut pool = BufferPool::new(64, 1024, 65_536);
-        let mut queue = ReplyQueue::new();
-        let mut index = LogIndex::NONE;
-        b.iter(|| {
-            index = index.next();
-            for _ in 0..16 {
-                queue.begin(LogIndex::NONE, &mut pool).extend_from_slice(b"+OK\r\n");
-                queue.commit(index, &mut pool);
-            }
-            let buffer = queue.take_released(index, &mut pool).expect("all are released");
-            pool.give(black_box(buffer));
-        });
-    });
-}
-
-criterion_group!(benches, decode, encode, queue);
+criterion_group!(benches, decode, encode);
 criterion_main!(benches);

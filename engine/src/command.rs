@@ -72,6 +72,7 @@ pub enum Acl {
     String,
     Bitmap,
     Connection,
+    Transaction,
 }
 
 /// The chapter of Redis's manual a command is in.
@@ -82,6 +83,7 @@ pub enum Group {
     Bitmap,
     Connection,
     Server,
+    Transactions,
 }
 
 /// What is special about a command, in the order Redis reports it.

@@ -145,6 +145,9 @@ impl Keyspace {
         Some(Entry { key, value })
     }
 
+    /// The key is looked at soon.
+    pub fn prefetch(&self, _: u16, _: &[u8]) {}
+
     /// Keys of one database.
     pub fn len(&self, db: u16) -> usize {
         self.database(db).strings.len()
@@ -361,6 +364,11 @@ impl<'a> Entry<'a> {
     /// None if the key holds something else.
     pub fn string(self) -> Option<&'a [u8]> {
         Some(&self.value.bytes)
+    }
+
+    /// Bytes held.
+    pub fn size(self) -> usize {
+        self.key.len() + self.value.bytes.len()
     }
 
     pub fn expire_ms(self) -> Option<u64> {

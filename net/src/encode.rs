@@ -103,12 +103,26 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// `count` items follow, which are not the reply to a request.
+    /// `count` items follow, which are not the reply to a request: a message of a channel, a key
+    /// to forget. It may stand between replies, never within one. In RESP2 only a client that
+    /// subscribed can tell it from a reply.
     pub fn push(&mut self, count: usize) {
         match self.protocol {
             Protocol::Resp2 => self.header(b'*', count),
             Protocol::Resp3 => self.header(b'>', count),
         }
+    }
+
+    /// Whether the client knows attributes. If so, `count` pairs follow, each a key with its value
+    /// behind it, and behind them the reply they are about. If not, nothing was written, and the
+    /// pairs must not be.
+    #[must_use]
+    pub fn attribute(&mut self, count: usize) -> bool {
+        let is_known = self.protocol == Protocol::Resp3;
+        if is_known {
+            self.header(b'|', count);
+        }
+        is_known
     }
 
     pub fn boolean(&mut self, value: bool) {

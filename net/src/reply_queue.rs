@@ -92,16 +92,17 @@ impl ReplyQueue {
     #[inline]
     pub fn begin(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
         assert!(self.open.is_none(), "one reply at a time");
-        let size = self.back().begin(pool).len();
-        self.open = Some(size);
-        self.back().buffer()
+        let Self { ready, behind, open, .. } = self;
+        let bytes = back(ready, behind).begin(pool);
+        *open = Some(bytes.len());
+        bytes
     }
 
     /// The buffer of the reply that was begun.
     #[inline]
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         assert!(self.open.is_some(), "a reply was begun");
-        self.back().buffer()
+        back(&mut self.ready, &mut self.behind).buffer()
     }
 
     /// The place reached in the reply that was begun.
@@ -117,7 +118,7 @@ impl ReplyQueue {
     /// Takes back what was encoded since `mark`; the reply goes on from there.
     pub fn rollback(&mut self, mark: Mark) -> &mut Vec<u8> {
         let start = self.open.expect("a reply was begun");
-        let bytes = self.back().buffer();
+        let bytes = back(&mut self.ready, &mut self.behind).buffer();
         assert!(start <= mark.0, "the mark is of this reply");
         assert!(mark.0 <= bytes.len(), "the mark is not ahead");
         bytes.truncate(mark.0);
@@ -136,7 +137,7 @@ impl ReplyQueue {
     #[inline]
     pub fn commit(&mut self, gates: &[Gate], pool: &mut BufferPool) {
         let start = self.open.take().expect("a reply was begun");
-        self.size += self.back().commit(start, gates, pool);
+        self.size += back(&mut self.ready, &mut self.behind).commit(start, gates, pool);
     }
 
     /// Leaves a place for a reply that another core makes.
@@ -249,15 +250,6 @@ impl ReplyQueue {
         assert!(self.ready.check(0) + behind == self.size);
     }
 
-    /// Where the reply goes that is begun next, or was begun.
-    #[inline]
-    fn back(&mut self) -> &mut Stream {
-        match &mut self.behind {
-            Some(behind) if !behind.is_empty() => &mut behind.local,
-            _ => &mut self.ready,
-        }
-    }
-
     /// The place of a vacancy among those that are there.
     fn place(&self, ticket: Ticket) -> usize {
         assert!(self.open.is_none(), "no reply is half encoded");
@@ -275,6 +267,15 @@ impl ReplyQueue {
         if behind.is_empty() && behind.is_oversized() {
             self.behind = None;
         }
+    }
+}
+
+/// Where the reply goes that is begun next, or was begun.
+#[inline]
+fn back<'q>(ready: &'q mut Stream, behind: &'q mut Option<Box<Behind>>) -> &'q mut Stream {
+    match behind {
+        Some(behind) if !behind.is_empty() => &mut behind.local,
+        _ => ready,
     }
 }
 

@@ -5,6 +5,7 @@ mod command;
 mod connection;
 mod info;
 mod server;
+mod transactions;
 
 use base::Now;
 use engine::Command;
@@ -16,9 +17,10 @@ use crate::session::Client;
 
 /// Every family of the node.
 pub(crate) const FAMILIES: &[&[Command<Run>]] =
-    &[client::FAMILY, command::FAMILY, connection::FAMILY, server::FAMILY];
+    &[client::FAMILY, command::FAMILY, connection::FAMILY, server::FAMILY, transactions::FAMILY];
 
 pub(crate) use connection::NOT_OURS;
+pub(crate) use info::CoreFacts;
 
 /// What a command on the connection or the node gets.
 #[derive(Debug)]

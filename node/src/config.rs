@@ -24,7 +24,10 @@ pub struct Config {
     /// Directives and their values, for CONFIG GET.
     pub settings: Vec<(String, String)>,
     pub facts: Facts,
+    /// Chance of this process.
     pub seed: u64,
+    /// The secret of the data directory that keys the hashes of its keys.
+    pub hash_seed: u64,
 }
 
 /// What INFO and HELLO tell about this process.

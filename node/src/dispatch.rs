@@ -1,38 +1,28 @@
-//! One request on its way: name, arity, right to run, admission, handler, gate.
+//! One request of a client on its way: name, right to run, and where it runs.
 //!
-//! Whatever has no effect is a read of the keys it looked at: its reply waits for the last write
-//! of those keys, errors included, because an error too tells what was seen (PROTOCOL F22).
+//! A command on keys of one slice goes to the core that has it; a command on several slices runs
+//! here, at once if all are here, else as a job once they are borrowed. A pipeline keeps its order
+//! per slice: hops to one core keep theirs, and while a job of a client waits, its later commands
+//! on keys become jobs behind it.
 
-use base::{LogIndex, Now};
-use engine::{Args, Command, CommandError, Flag, KeyspaceWriter, ReadCx, WriteCx};
-use net::ReplyQueue;
-use smallvec::SmallVec;
+use base::Now;
+use engine::{Args, Command, Flag};
+use net::Protocol;
 
+use crate::ask::Asking;
+use crate::caller::Caller;
 use crate::commands::SessionCx;
-use crate::durability::Durability;
 use crate::error::RequestError;
+use crate::execute::{Admission, Executed, Scope, Task};
+use crate::job::{Job, Work};
 use crate::node::Node;
-use crate::planted::Plant;
-use crate::registry::Run;
+use crate::parcel::{BorrowedWords, Gates, Request, ReturnAddress, Words};
+use crate::registry::{Control, NodeRun, Run, SessionHandler};
 use crate::reply::ReplyWriter;
-use crate::session::{Client, Session};
-
-/// Arguments of one request, on the stack unless there are many.
-type Arguments<'a> = SmallVec<[&'a [u8]; 16]>;
-
-/// Executes one decoded request.
-pub(crate) struct Dispatch<'n> {
-    pub(crate) node: &'n mut Node,
-    pub(crate) now: Now,
-}
+use crate::session::Session;
+use crate::topology::SliceSet;
 
 /// What became of a request.
-pub(crate) struct Outcome {
-    pub(crate) flow: Flow,
-    /// The reply waits for this index.
-    pub(crate) parked: Option<LogIndex>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     /// There is a reply, now or later.
@@ -41,222 +31,299 @@ pub(crate) enum Flow {
     NeedsRoom { needed: u64 },
     /// Nothing was executed: the open batch must be closed first.
     NeedsTurn,
+    /// Nothing was executed: replies from other cores must come first.
+    NeedsReplies,
+    /// Nothing was executed: too many replies from other cores are under way.
+    NeedsVacancies,
+    /// Nothing was executed: the other cores are being asked.
+    NeedsAnswers,
 }
 
-/// What the reply saw.
-enum Saw {
-    /// Nothing that could be lost.
-    Nothing,
-    /// What this entry and all before it hold.
-    Index(LogIndex),
-    /// It was not executed.
-    Not(Flow),
-}
+/// Replies of one client that may be under way from other cores.
+pub(crate) const VACANT_MAX: usize = 1024;
 
-/// The parts of a session a request may touch while its bytes are being looked at.
-struct Peer<'s> {
-    client: &'s mut Client,
-    replies: &'s mut ReplyQueue,
-    /// Room was set aside for this request.
-    granted: bool,
-}
+/// Words of a request that a transaction may queue, of one client: bytes.
+const TRANSACTION_SIZE_MAX: usize = base::limits::QUERY_BUFFER_SIZE_MAX;
 
-impl Peer<'_> {
-    /// Where the reply is written.
-    fn reply(&mut self) -> ReplyWriter<'_> {
-        ReplyWriter::new(self.replies.buffer(), self.client.protocol)
-    }
-}
-
-impl Dispatch<'_> {
-    /// Executes the request the session's decoder found at the start of `request`.
-    pub(crate) fn execute(&mut self, session: &mut Session, request: &[u8]) -> Outcome {
-        let Session { decoder, client, replies, granted, .. } = session;
-        let granted = std::mem::take(granted);
-        let arguments: Arguments<'_> = decoder.arguments(request).collect();
-        let (name, args) = arguments.split_first().expect("a request has at least its name");
-        let settled = self.node.slice.settled();
-        replies.begin(LogIndex::NONE, self.node.pool());
-        let mut peer = Peer { client, replies, granted };
-
-        let saw = match self.run(&mut peer, name, args) {
-            Ok(saw) => saw,
-            Err((error, saw)) => {
-                self.node.stats.commands_failed += 1;
-                peer.replies.restart();
-                peer.reply().error_bytes(&error.text());
-                saw
-            }
-        };
-        let gate = match saw {
-            Saw::Index(index) if settled < index => match peer.client.durability {
-                Durability::Local => index,
-                Durability::Memory => LogIndex::NONE,
-            },
-            Saw::Index(_) | Saw::Nothing => LogIndex::NONE,
-            Saw::Not(flow) => {
-                replies.restart();
-                replies.commit(LogIndex::NONE, self.node.pool());
-                return Outcome { flow, parked: None };
-            }
-        };
-        self.node.stats.commands_processed += 1;
-        replies.commit(gate, self.node.pool());
-        // Replies behind a parked one wait with it.
-        let parked = Some(replies.last_gate()).filter(|gate| settled < *gate);
-        Outcome { flow: Flow::Done, parked }
-    }
-
-    fn run(
+impl Node {
+    /// Executes one request, or finds out what it must wait for.
+    pub(crate) fn dispatch(
         &mut self,
-        peer: &mut Peer<'_>,
-        name: &[u8],
-        args: Args<'_>,
-    ) -> Result<Saw, (RequestError, Saw)> {
-        let nothing = |error| (error, Saw::Nothing);
-        let (command, args) = self.node.registry.resolve(name, args).map_err(nothing)?;
-        if !peer.client.authenticated && !command.has_flag(Flag::NoAuth) {
-            return Err(nothing(RequestError::NoAuth));
+        session: &mut Session,
+        words: &BorrowedWords<'_>,
+        now: Now,
+    ) -> Flow {
+        let (name, args) = words.split_first().expect("a request has at least its name");
+        match self.resolve(session, name, args) {
+            Ok((command, args)) => match &mut session.client.transaction {
+                Some(transaction) if is_queued(command) => {
+                    transaction.queue(command, args);
+                    if TRANSACTION_SIZE_MAX < transaction.size() {
+                        session.client.closing = true;
+                    }
+                    self.reply(session, |reply| engine::ReplySink::simple(reply, "QUEUED"));
+                    Flow::Done
+                }
+                _ => self.dispatch_command(session, command, args, now),
+            },
+            Err(error) => {
+                if let Some(transaction) = &mut session.client.transaction {
+                    transaction.has_failed = true;
+                }
+                self.reply_error(session, &error);
+                Flow::Done
+            }
         }
+    }
+
+    fn resolve<'a>(
+        &self,
+        session: &Session,
+        name: &[u8],
+        args: Args<'a>,
+    ) -> Result<(&'static Command<Run>, Args<'a>), RequestError> {
+        let (command, args) = self.registry.resolve(name, args)?;
+        if !session.client.authenticated && !command.has_flag(Flag::NoAuth) {
+            return Err(RequestError::NoAuth);
+        }
+        Ok((command, args))
+    }
+
+    fn dispatch_command(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command<Run>,
+        args: Args<'_>,
+        now: Now,
+    ) -> Flow {
         match command.run {
             Run::Session(handler) | Run::Container { alone: Some(handler), .. } => {
-                let Peer { client, replies, .. } = peer;
-                let reply = ReplyWriter::new(replies.buffer(), client.protocol);
-                let mut cx = SessionCx { client, node: self.node, reply, now: self.now };
-                handler(&mut cx, args).map(|()| Saw::Nothing).map_err(nothing)
+                self.run_session(session, handler, args, now);
+                Flow::Done
             }
             Run::Container { alone: None, .. } => {
                 unreachable!("the arity of a container asks for a subcommand")
             }
-            Run::Slice(engine::Run::Read(handler)) | Run::FanOut(engine::Run::Read(handler)) => {
-                let saw = self.saw(peer, command, args);
-                let db = peer.client.database;
-                let now_ms = self.node.slice.clock_ms(self.now);
-                let keyspace = &self.node.slice.keyspace;
-                let mut cx = ReadCx { keyspace, db, now_ms, reply: &mut peer.reply() };
-                match handler(&mut cx, args) {
-                    Ok(()) => Ok(saw),
-                    Err(error) => Err((error.into(), saw)),
-                }
-            }
-            Run::Slice(engine::Run::Write(handler)) | Run::FanOut(engine::Run::Write(handler)) => {
-                if let Some(refusal) = self.refuses_write(peer) {
-                    self.node.stats.writes_refused += 1;
-                    return Err(nothing(refusal));
-                }
-                match self.find_room(peer, command.effect_size_max(args)) {
-                    Ok(None) => self.write(peer, command, handler, args),
-                    Ok(Some(flow)) => Ok(Saw::Not(flow)),
-                    Err(refusal) => {
-                        self.node.stats.writes_refused += 1;
-                        Err(nothing(refusal))
-                    }
-                }
-            }
+            Run::Control(control) => self.run_control(session, control, args, now),
+            Run::Node(run) => self.run_node(session, run, args, now),
+            Run::Keys(run) => self.run_keys(session, command, run, args, now),
         }
     }
 
-    fn write(
+    /// Runs a command on the connection and facts of this core.
+    pub(crate) fn run_session(
         &mut self,
-        peer: &mut Peer<'_>,
-        command: &Command<Run>,
-        handler: fn(&mut WriteCx<'_>, Args<'_>) -> Result<(), CommandError>,
+        session: &mut Session,
+        handler: SessionHandler,
         args: Args<'_>,
-    ) -> Result<Saw, (RequestError, Saw)> {
-        let slice = &mut self.node.slice;
-        let before = slice.batch.effect_count();
-        let now_ms = slice.clock_ms(self.now);
-        let mut cx = WriteCx {
-            keyspace: KeyspaceWriter::new(&mut slice.keyspace, &mut slice.batch),
-            db: peer.client.database,
-            now_ms,
-            reply: &mut peer.reply(),
+        now: Now,
+    ) {
+        let before = session.replies.len();
+        session.replies.begin(&mut self.pool);
+        let Session { client, replies, .. } = session;
+        let reply = ReplyWriter::new(replies.buffer(), client.protocol);
+        let mut cx = SessionCx { client, node: self, reply, now };
+        if let Err(error) = handler(&mut cx, args) {
+            self.note_failure(session, &error);
+        }
+        session.replies.commit(&[], &mut self.pool);
+        self.note_reply(session, before);
+    }
+
+    /// Runs a command that needs to know something of every core: asks first, answers then.
+    fn run_node(&mut self, session: &mut Session, run: NodeRun, args: Args<'_>, now: Now) -> Flow {
+        // It waits until all before it have executed.
+        if 0 < session.replies.vacant() {
+            return Flow::NeedsReplies;
+        }
+        let answers = match session.asking.take() {
+            Some(asking) => asking.into_answers(),
+            None => {
+                let mut ignored = Vec::new();
+                let mut cx = SessionCx {
+                    client: &mut session.client,
+                    node: self,
+                    reply: ReplyWriter::new(&mut ignored, Protocol::Resp2),
+                    now,
+                };
+                let question = match (run.ask)(&mut cx, args) {
+                    Ok(question) => question,
+                    Err(error) => {
+                        self.reply_error(session, &error);
+                        return Flow::Done;
+                    }
+                };
+                let asking = self.ask(session.id, question, now);
+                if !asking.is_complete() {
+                    session.asking = Some(asking);
+                    return Flow::NeedsAnswers;
+                }
+                asking.into_answers()
+            }
         };
-        let result = handler(&mut cx, args);
-        let wrote = before < slice.batch.effect_count();
-        let drops = self.node.planted.is(Plant::DropEffect)
-            && before == 0
-            && self.node.stats.commands_processed.is_multiple_of(32);
-        let saw = if wrote && drops {
-            slice.batch.clear();
-            Saw::Nothing
-        } else if wrote {
-            slice.note_effect(self.now, &self.node.planted);
-            Saw::Index(slice.open_index())
-        } else if self.node.planted.is(Plant::NoEffectUnparked) {
-            Saw::Nothing
-        } else {
-            self.saw(peer, command, args)
+        let before = session.replies.len();
+        session.replies.begin(&mut self.pool);
+        let Session { client, replies, .. } = session;
+        let gates: Gates = answers.iter().flat_map(|answer| answer.gates.iter().copied()).collect();
+        let reply = ReplyWriter::new(replies.buffer(), client.protocol);
+        let mut cx = SessionCx { client, node: self, reply, now };
+        if let Err(error) = (run.reply)(&mut cx, args, answers) {
+            self.note_failure(session, &error);
+        }
+        session.replies.commit(&gates, &mut self.pool);
+        self.note_reply(session, before);
+        Flow::Done
+    }
+
+    fn run_keys(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command<Run>,
+        run: engine::Run,
+        args: Args<'_>,
+        now: Now,
+    ) -> Flow {
+        if VACANT_MAX <= session.replies.vacant() {
+            return Flow::NeedsVacancies;
+        }
+        let scope = self.scope(run, command, args);
+        if session.jobs == 0 {
+            if self.is_here(&scope) {
+                return self.run_here(session, command, run, args, &scope, now);
+            }
+            if let Scope::One(slice) = scope {
+                let address = self.reserve(session);
+                let caller = session.client.caller();
+                self.send_request(&Request { caller, address, command, slice, args });
+                return Flow::Done;
+            }
+        }
+        let caller = session.client.caller();
+        let work = Work::Command { caller, command, words: Words::new(args) };
+        let room = command.effect_size_max(args, &|_| 0) as u64;
+        self.add_job(session, scope.to_set(), room, work);
+        Flow::Done
+    }
+
+    fn run_here(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command<Run>,
+        run: engine::Run,
+        args: Args<'_>,
+        scope: &Scope,
+        now: Now,
+    ) -> Flow {
+        let before = session.replies.len();
+        session.replies.begin(&mut self.pool);
+        let caller = session.client.caller();
+        let admission = Admission::Own { granted: std::mem::take(&mut session.granted) };
+        let task = Task { caller, command, run, args, scope, admission };
+        match self.execute(&task, now, session.replies.buffer()) {
+            Executed::Done(gates) => {
+                let gates = session.client.durability.waits_for(gates);
+                session.replies.commit(&gates, &mut self.pool);
+                self.stats.replies_parked += u64::from(!gates.is_empty());
+                self.note_reply(session, before);
+                Flow::Done
+            }
+            executed @ (Executed::NeedsRoom { .. } | Executed::NeedsTurn) => {
+                session.replies.restart();
+                session.replies.commit(&[], &mut self.pool);
+                match executed {
+                    Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
+                    Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
+                }
+            }
+        }
+    }
+
+    /// May a command on these slices execute now? Not while one is lent, nor before the requests
+    /// that came for it meanwhile.
+    pub(crate) fn is_here(&self, scope: &Scope) -> bool {
+        let is_here = |slice| {
+            self.topology.owner(slice) == self.core
+                && self.slices.is_here(slice)
+                && self.slices.group(slice).queue.is_empty()
         };
-        match result {
-            Ok(()) => Ok(saw),
-            Err(error) => {
-                assert!(!wrote, "a command that fails changes nothing");
-                Err((error.into(), saw))
-            }
+        match scope {
+            Scope::One(slice) => is_here(*slice),
+            Scope::Many(set) => set.iter().all(is_here),
         }
     }
 
-    /// What a command that changes nothing must wait for.
-    fn saw(&self, peer: &Peer<'_>, command: &Command<Run>, args: Args<'_>) -> Saw {
-        let Node { slice, planted, .. } = &*self.node;
-        if slice.is_settled() || planted.is(Plant::LeakUncommittedRead) {
-            return Saw::Nothing;
-        }
-        if matches!(command.run, Run::FanOut(_)) {
-            return Saw::Index(slice.gate.last_write_of_all());
-        }
-        let database = peer.client.database;
-        let mut last = LogIndex::NONE;
-        for key in command.keys(args) {
-            let is_missing = || slice.keyspace.get(database, key).is_none();
-            if planted.is(Plant::ForgetMissGate) && is_missing() {
-                continue;
-            }
-            last = last.max(slice.gate.last_write(slice.keyspace.hash(database, key)));
-        }
-        Saw::Index(last)
+    /// Leaves a place among the client's replies.
+    pub(crate) fn reserve(&mut self, session: &mut Session) -> ReturnAddress {
+        let ticket = session.replies.reserve();
+        ReturnAddress { core: self.core, connection: session.id, ticket }
     }
 
-    fn refuses_write(&self, peer: &Peer<'_>) -> Option<RequestError> {
-        let node = &*self.node;
-        if let Some(refusal) = node.wal.refuses_writes() {
-            return Some(RequestError::LogRefuses(refusal.to_string()));
-        }
-        if peer.client.durability == Durability::Memory {
-            let oldest_us = node.slice.oldest_unsettled_us()?;
-            let age_us = self.now.monotonic_us.saturating_sub(oldest_us);
-            if node.config.memory_durability_age_us < age_us {
-                return Some(RequestError::LogLags { age_ms: age_us / 1000 });
-            }
-        }
-        None
+    pub(crate) fn add_job(
+        &mut self,
+        session: &mut Session,
+        slices: SliceSet,
+        room: u64,
+        work: Work,
+    ) {
+        let address = self.reserve(session);
+        session.jobs += 1;
+        self.loans.add_job(Job { address, slices, room, work });
     }
 
-    /// Makes sure that what a command may log has room before it executes: None, or what must
-    /// happen first.
-    fn find_room(&mut self, peer: &Peer<'_>, size: usize) -> Result<Option<Flow>, RequestError> {
-        let entry_room = self.node.config.entry_size_max - ROOM_MARGIN as usize;
-        if entry_room < size {
-            return Err(RequestError::Static("ERR the write is larger than the largest log entry"));
-        }
-        let Node { slice, wal, room, .. } = &mut *self.node;
-        if entry_room < slice.batch.len() + size {
-            return Ok(Some(Flow::NeedsTurn));
-        }
-        let needed = slice.batch.len() as u64 + size as u64 + ROOM_MARGIN;
-        // Writes wait in the order in which they came, or a small one would always be in time to
-        // take what is prepared for a large one.
-        let is_turn = peer.granted || room.is_empty();
-        if is_turn && needed <= wal.room() {
-            return Ok(None);
-        }
-        match wal.refuses_room(needed) {
-            Some(refusal) => Err(RequestError::LogRefuses(refusal.to_string())),
-            None => Ok(Some(Flow::NeedsRoom { needed })),
+    /// Writes one reply that waits for nothing.
+    pub(crate) fn reply(
+        &mut self,
+        session: &mut Session,
+        write: impl FnOnce(&mut ReplyWriter<'_>),
+    ) {
+        let before = session.replies.len();
+        let out = session.replies.begin(&mut self.pool);
+        write(&mut ReplyWriter::new(out, session.client.protocol));
+        session.replies.commit(&[], &mut self.pool);
+        self.note_reply(session, before);
+    }
+
+    pub(crate) fn reply_error(&mut self, session: &mut Session, error: &RequestError) {
+        self.stats.commands_failed += 1;
+        self.reply(session, |reply| reply.error_bytes(&error.text()));
+    }
+
+    /// Puts an error in place of the reply that was begun.
+    fn note_failure(&mut self, session: &mut Session, error: &RequestError) {
+        self.stats.commands_failed += 1;
+        let out = session.replies.restart();
+        ReplyWriter::new(out, session.client.protocol).error_bytes(&error.text());
+    }
+
+    fn note_reply(&mut self, session: &Session, before: usize) {
+        self.stats.commands_processed += 1;
+        self.output_size += session.replies.len() - before;
+    }
+}
+
+/// Is the command kept for EXEC when it comes after MULTI?
+fn is_queued(command: &Command<Run>) -> bool {
+    match command.run {
+        Run::Control(control) => control == Control::Unwatch,
+        _ => command.name != "quit",
+    }
+}
+
+impl crate::session::Client {
+    /// What travels with this client's requests.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            database: self.database,
+            protocol: self.protocol,
+            durability: self.durability,
+            touches: self.touches,
         }
     }
 }
 
-/// Headers of the entry and its record, and the hard state that may share its frame: bytes.
-const ROOM_MARGIN: u64 = 4096;
+impl Asking {
+    /// Every core has answered.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.left == 0
+    }
+}

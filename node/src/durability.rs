@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::parcel::Gates;
+
 /// When a write is answered. Ordered from weak to strong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
@@ -20,6 +22,16 @@ impl Durability {
             Some(Self::Memory)
         } else {
             None
+        }
+    }
+}
+
+impl Durability {
+    /// What a reply waits for that shows what these gates guard: at level memory, nothing.
+    pub(crate) fn waits_for(self, gates: Gates) -> Gates {
+        match self {
+            Self::Local => gates,
+            Self::Memory => Gates::new(),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use base::ConnectionId;
+use base::{ConnectionId, CoreId};
+
+use crate::parcel::Parcel;
 
 /// Something that happened. Bytes are lent for the call.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub enum Event<'a> {
     Closed { id: ConnectionId },
     /// An output of the log is done.
     Log(wal::Event),
+    /// Another core sent this. Parcels of one core come in the order in which it sent them.
+    Parcel { from: CoreId, parcel: Box<Parcel> },
     /// Finish what was accepted, then exit.
     Shutdown,
 }
@@ -40,6 +44,19 @@ pub enum Output<'a> {
     StartReceive { id: ConnectionId },
     /// Something for the disk.
     Log(wal::Output<'a>),
+    /// Hand this to another core. If it sleeps it is to be woken, but only if `wake`.
+    Parcel { to: CoreId, parcel: Box<Parcel>, wake: bool },
     /// Everything acknowledged is durable and everything sent has left: exit with success.
+    Exit,
+}
+
+/// The outputs that are neither the log's nor another core's.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    Listen,
+    Send { id: ConnectionId, buffer: Vec<u8> },
+    Close { id: ConnectionId },
+    StopReceive { id: ConnectionId },
+    StartReceive { id: ConnectionId },
     Exit,
 }

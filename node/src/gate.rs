@@ -15,7 +15,7 @@ use base::{LogIndex, Map};
 
 /// The unsettled writes of one slice.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct SliceGate {
     written: Map<u64, LogIndex>,
     order: VecDeque<(LogIndex, u64)>,
     /// Every key of the slice was written here (FLUSHALL).
@@ -23,7 +23,7 @@ pub(crate) struct Gate {
     settled: LogIndex,
 }
 
-impl Gate {
+impl SliceGate {
     /// The key with `hash` is written by the entry at `index`.
     pub(crate) fn mark(&mut self, hash: u64, index: LogIndex) {
         assert!(self.settled < index);
@@ -37,6 +37,11 @@ impl Gate {
         assert!(self.settled < index);
         assert!(self.floor <= index);
         self.floor = index;
+    }
+
+    /// Nothing is in flight.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.written.is_empty() && self.floor == LogIndex::NONE
     }
 
     /// What a reply that saw the key with `hash` must wait for; NONE if nothing.
@@ -86,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_key_waits_for_its_last_write_and_no_longer() {
-        let mut gate = Gate::default();
+        let mut gate = SliceGate::default();
         gate.mark(1, LogIndex(1));
         gate.mark(2, LogIndex(1));
         gate.mark(1, LogIndex(2));
@@ -102,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_flush_makes_every_key_wait() {
-        let mut gate = Gate::default();
+        let mut gate = SliceGate::default();
         gate.raise_floor(LogIndex(5));
         assert_eq!(gate.last_write(77), LogIndex(5));
         gate.mark(77, LogIndex(6));

@@ -4,36 +4,60 @@
 //! `engine`, are committed through `raft`, and become durable in `wal`. It reads no clock, draws
 //! no chance that was not seeded and does no I/O, so the simulator runs it as it is.
 //!
-//! Start at [`Node`], then `dispatch` for the path of one request, `slice` for the path of a
-//! batch, `gate` and `parked` for why a reply waits.
+//! Start at [`Node`], then `dispatch` and `execute` for the path of one request, `cores` and `loans`
+//! for what crosses cores, `slices` and `group` for the path of a batch, `gate` and `parked` for why
+//! a reply waits, `replay` for how a start finds it all again.
 
 #![forbid(unsafe_code)]
 
-mod boot;
-mod commands;
-mod config;
-mod describe;
-mod dispatch;
-mod durability;
-mod error;
-mod event;
-mod gate;
-mod glob;
-mod input;
 mod node;
-mod parked;
-mod planted;
+
+mod clients;
+mod input;
 mod registry;
 mod reply;
-mod room;
 mod session;
+
+mod caller;
+mod commands;
+mod dispatch;
+mod error;
+mod execute;
+mod glob;
+mod room;
+
+mod ask;
+mod cores;
+mod job;
+mod loans;
+mod multi;
+mod parcel;
+mod watches;
+
+mod attachment;
+mod gate;
+mod group;
+mod parked;
 mod slice;
+mod slices;
+mod topology;
+mod transactions;
+
+mod config;
+mod describe;
+mod durability;
+mod event;
+mod planted;
+mod replay;
 mod stats;
 
-pub use boot::Boot;
+pub use attachment::Place;
 pub use config::{Config, Facts, REDIS_VERSION};
 pub use describe::describe;
 pub use durability::Durability;
 pub use event::{Event, Output};
-pub use node::Node;
+pub use node::{Node, NodeStart};
+pub use parcel::Parcel;
 pub use planted::Plant;
+pub use replay::{LogReplay, SliceReplay, SliceStart, settle_replays};
+pub use topology::Topology;

@@ -16,6 +16,16 @@ pub enum Plant {
     ForgetFloor,
     /// A write command without effect never waits (PROTOCOL F22).
     NoEffectUnparked,
+    /// What one command wrote in several slices is logged without fragments.
+    ForgetFragment,
+    /// A slice that was only read never takes part (PROTOCOL F4).
+    ForgetReadFragment,
+    /// A slice says yes before its fragment is committed (PROTOCOL F6).
+    SayYesEarly,
+    /// What is committed is shown, decided or not.
+    ShowCommitted,
+    /// EXEC goes on although a watched key has changed.
+    ForgetWatch,
     /// Now and then an effect is applied and not logged.
     DropEffect,
 }

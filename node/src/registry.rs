@@ -5,37 +5,60 @@ use std::sync::LazyLock;
 use base::Map;
 use engine::{Access, Args, Command, Runs};
 
+use crate::ask::{Answer, Question};
 use crate::commands::{self, SessionCx};
 use crate::error::{RequestError, around};
 
 /// How a command runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Run {
-    /// On the keys among its arguments.
-    Slice(engine::Run),
-    /// On all keys: it sees, or writes, whatever is there.
-    FanOut(engine::Run),
-    /// On the connection and facts of the node.
+    /// On the keys among its arguments, or on all.
+    Keys(engine::Run),
+    /// On the connection and facts of its core.
     Session(SessionHandler),
+    /// On what every core says.
+    Node(NodeRun),
+    /// On what the connection has under way.
+    Control(Control),
     /// By its subcommand; `alone` runs without one, where the arity allows that.
     Container { alone: Option<SessionHandler>, subcommands: &'static [Command<Run>] },
 }
 
-/// A handler on the connection and facts of the node.
+/// A handler on the connection and facts of its core.
 pub(crate) type SessionHandler = fn(&mut SessionCx<'_>, Args<'_>) -> Result<(), RequestError>;
+
+/// A command about the node: what it asks each core, and what it makes of the answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodeRun {
+    pub(crate) ask: fn(&mut SessionCx<'_>, Args<'_>) -> Result<Question, RequestError>,
+    pub(crate) reply: fn(&mut SessionCx<'_>, Args<'_>, Vec<Answer>) -> Result<(), RequestError>,
+}
+
+/// Commands about commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    Discard,
+    Exec,
+    Multi,
+    Reset,
+    Unwatch,
+    Watch,
+}
 
 impl Runs for Run {
     fn access(&self) -> Access {
         match self {
-            Self::Slice(run) | Self::FanOut(run) => run.access(),
-            Self::Session(_) | Self::Container { .. } => Access::None,
+            Self::Keys(run) => run.access(),
+            Self::Session(_) | Self::Node(_) | Self::Control(_) | Self::Container { .. } => {
+                Access::None
+            }
         }
     }
 
     fn subcommands(&self) -> &'static [Command<Self>] {
         match self {
             Self::Container { subcommands, .. } => subcommands,
-            Self::Slice(_) | Self::FanOut(_) | Self::Session(_) => &[],
+            Self::Keys(_) | Self::Session(_) | Self::Node(_) | Self::Control(_) => &[],
         }
     }
 }
@@ -115,7 +138,7 @@ impl Registry {
 fn on_slice(command: &Command<engine::Run>) -> Command<Run> {
     let Command { name, summary, since, complexity, group, arity, keys, acl, flags, tips, run } =
         *command;
-    let run = Run::Slice(run);
+    let run = Run::Keys(run);
     Command { name, summary, since, complexity, group, arity, keys, acl, flags, tips, run }
 }
 
@@ -149,7 +172,7 @@ mod tests {
     #[test]
     fn names_are_found_in_any_case_and_nothing_else_is() {
         let registry = Registry::shared();
-        for name in ["get", "GET", "gEt", "client", "flushall"] {
+        for name in ["get", "GET", "gEt", "client", "exec"] {
             let found = registry.find(name.as_bytes()).expect("it is a command");
             assert!(found.name.eq_ignore_ascii_case(name));
         }

@@ -8,17 +8,26 @@ use std::collections::VecDeque;
 
 use base::ConnectionId;
 
+/// Who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// A client of this core.
+    Client(ConnectionId),
+    /// A request of another core, by its number.
+    Request(u64),
+}
+
 /// Owner: core.
 #[derive(Debug, Default)]
 pub(crate) struct RoomQueue {
-    waiters: VecDeque<Waiter>,
+    waiters: VecDeque<Waiting>,
     /// Somebody came since the last `grant`.
     is_new: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Waiter {
-    id: ConnectionId,
+struct Waiting {
+    id: Waiter,
     /// Bytes.
     needed: u64,
 }
@@ -37,13 +46,17 @@ impl RoomQueue {
         self.is_new
     }
 
-    pub(crate) fn push(&mut self, id: ConnectionId, needed: u64) {
+    pub(crate) fn push(&mut self, id: Waiter, needed: u64) {
         debug_assert!(self.waiters.iter().all(|waiter| waiter.id != id));
-        self.waiters.push_back(Waiter { id, needed });
+        self.waiters.push_back(Waiting { id, needed });
         self.is_new = true;
     }
 
-    pub(crate) fn remove(&mut self, id: ConnectionId) {
+    pub(crate) fn contains(&self, id: Waiter) -> bool {
+        self.waiters.iter().any(|waiting| waiting.id == id)
+    }
+
+    pub(crate) fn remove(&mut self, id: Waiter) {
         self.waiters.retain(|waiter| waiter.id != id);
     }
 
@@ -53,10 +66,10 @@ impl RoomQueue {
         &mut self,
         mut room: u64,
         is_refused: impl Fn(u64) -> bool,
-        mut grant: impl FnMut(ConnectionId),
+        mut grant: impl FnMut(Waiter),
     ) -> Option<u64> {
         self.is_new = false;
-        while let Some(Waiter { id, needed }) = self.waiters.front().copied() {
+        while let Some(Waiting { id, needed }) = self.waiters.front().copied() {
             if needed <= room {
                 room -= needed;
             } else if !is_refused(needed) {
@@ -73,13 +86,25 @@ impl RoomQueue {
 mod tests {
     use super::*;
 
-    fn id(index: u32) -> ConnectionId {
-        ConnectionId { index, generation: 1 }
+    fn id(index: u32) -> Waiter {
+        match index {
+            0 => Waiter::Request(0),
+            index => Waiter::Client(ConnectionId { index, generation: 1 }),
+        }
     }
 
     fn granted(queue: &mut RoomQueue, room: u64) -> (Vec<u32>, Option<u64>) {
         let mut granted = Vec::new();
-        let rest = queue.grant(room, |needed| needed == 666, |id| granted.push(id.index));
+        let rest = queue.grant(
+            room,
+            |needed| needed == 666,
+            |id| {
+                granted.push(match id {
+                    Waiter::Client(id) => id.index,
+                    Waiter::Request(number) => number as u32,
+                });
+            },
+        );
         (granted, rest)
     }
 

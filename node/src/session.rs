@@ -7,11 +7,13 @@
 
 use std::net::SocketAddr;
 
-use base::ConnectionId;
+use base::{ConnectionId, Gate};
 use net::{Decoder, Protocol, ReplyQueue};
 
+use crate::ask::Asking;
 use crate::durability::Durability;
 use crate::input::Input;
+use crate::multi::{Transaction, Watching};
 
 /// Owner: core.
 #[derive(Debug)]
@@ -34,6 +36,13 @@ pub(crate) struct Session {
     pub(crate) stopped: bool,
     /// Why the input is not being executed.
     pub(crate) held: Option<Held>,
+    /// Commands that wait for slices of other cores.
+    pub(crate) jobs: usize,
+    /// What the other cores were asked, until the last has answered.
+    pub(crate) asking: Option<Asking>,
+    pub(crate) watching: Option<Watching>,
+    /// The gate that the session is to be woken at.
+    pub(crate) parked_at: Gate,
     /// In the list of sessions whose replies may leave.
     pub(crate) flush_queued: bool,
     /// In the list of sessions with input to go on with.
@@ -55,6 +64,10 @@ pub(crate) struct Client {
     pub(crate) protocol: Protocol,
     pub(crate) authenticated: bool,
     pub(crate) durability: Durability,
+    /// Reads count as uses of keys.
+    pub(crate) touches: bool,
+    /// What was queued since MULTI.
+    pub(crate) transaction: Option<Box<Transaction>>,
     /// Nothing more is read; the connection ends once every reply has left.
     pub(crate) closing: bool,
 }
@@ -68,6 +81,12 @@ pub(crate) enum Held {
     Room { needed: u64 },
     /// Too many bytes of replies wait.
     Output,
+    /// Replies of other cores must come first: all of them,
+    Replies,
+    /// or enough that there are not too many.
+    Vacancies,
+    /// Other cores were asked something.
+    Answers,
 }
 
 impl Session {
@@ -84,6 +103,10 @@ impl Session {
             granted: false,
             stopped: false,
             held: None,
+            jobs: 0,
+            asking: None,
+            watching: None,
+            parked_at: Gate::NONE,
             flush_queued: false,
             run_queued: false,
             closed: false,

@@ -1,128 +1,70 @@
-//! One slice: its keyspace, the effects of this turn, its consensus, its gate.
+//! The part of a slice that moves: what executes on it needs this and its [`Space`], nothing else.
 //!
-//! `close` turns the turn's effects into one entry and hands it to the log; `settle` learns from
-//! the log what is durable and moves the gate. Between the two, execution goes on.
+//! A command over slices of several cores borrows them: the owner hands over the slice itself, a
+//! pointer, and what the borrower executes comes back as closed entries. The slice's consensus
+//! stays with the owner (see `group`); nothing is appended to it meanwhile, so the place of the
+//! next entry is known wherever the slice is (PROTOCOL 3.3).
 //!
 //! # Invariants
 //!
-//! * Effects in the open batch will be at index `consensus.last() + 1`: nobody else proposes.
-//! * `waiting` is in the order of the Readies.
+//! * Effects in the open batch will be at (`term`, `next`).
 
-use std::collections::VecDeque;
+use base::{LogIndex, Now, SliceId, Term};
+use engine::Space;
 
-use base::limits::DATABASES;
-use base::{FrameSequence, LogIndex, Now, SliceId, Term};
-use engine::{Batch, Keyspace};
-use raft::{Consensus, ReadyNumber, ReadyOf, Role, SingleVoter};
-use wal::{HardState, Record, Wal};
-
-use crate::gate::Gate;
+use crate::attachment::{Attachment, Place};
+use crate::gate::SliceGate;
 use crate::planted::{Plant, Planted};
+use crate::transactions::TransactionId;
+use crate::watches::Watches;
 
-/// Owner: core.
+/// Owner: the core that has it, its own or the one it is lent to.
 #[derive(Debug)]
 pub(crate) struct Slice {
-    id: SliceId,
-    pub(crate) keyspace: Keyspace,
-    pub(crate) batch: Batch,
-    pub(crate) gate: Gate,
-    consensus: SingleVoter,
-    ready: ReadyOf<SingleVoter>,
-    /// Readies handed to the log, oldest first.
-    waiting: VecDeque<Persisting>,
-    /// Batches not yet settled.
-    unsettled: VecDeque<Unsettled>,
-    /// Keys of each database as of the settled index: what may be shown without waiting.
-    settled_sizes: Sizes,
-    opened: Option<Opened>,
+    pub(crate) id: SliceId,
+    pub(crate) gate: SliceGate,
+    pub(crate) watches: Watches,
+    /// Where the open batch will be.
+    pub(crate) term: Term,
+    pub(crate) next: LogIndex,
+    /// When the first effect of the open batch was executed.
+    opened_us: Option<u64>,
     /// The clock of the last batch: it never goes back (DESIGN section 4).
     clock_ms: u64,
-    bodies: Vec<Vec<u8>>,
+    /// Entries made while the slice is lent, for its owner to propose.
+    closed: Vec<Closed>,
 }
 
-/// Keys of each database.
-pub(crate) type Sizes = [usize; DATABASES as usize];
-
-/// A batch on its way.
+/// A slice on its way to or from a borrower.
 #[derive(Debug)]
-struct Unsettled {
-    index: LogIndex,
-    /// When its first effect was executed.
-    opened_us: u64,
-    /// Keys once it was executed.
-    sizes: Sizes,
+pub(crate) struct Lent {
+    pub(crate) slice: Box<Slice>,
+    pub(crate) space: Box<Space>,
 }
 
-/// The first effect of the open batch.
-#[derive(Clone, Copy, Debug)]
-struct Opened {
-    at_us: u64,
-    /// The term the batch executes under; it is proposed in no other (PROTOCOL F8).
-    term: Term,
-}
-
-/// A Ready on its way to stable storage.
+/// An entry that is made and not yet proposed.
 #[derive(Debug)]
-struct Persisting {
-    number: ReadyNumber,
-    frame: FrameSequence,
-    /// Generation of the hard state's double slot that must be durable too.
-    generation: u64,
+pub(crate) struct Closed {
+    pub(crate) term: Term,
+    pub(crate) index: LogIndex,
+    pub(crate) body: Vec<u8>,
+    pub(crate) opened_us: u64,
+    /// What it is a fragment of, and the places of all participants.
+    pub(crate) fragment: Option<(TransactionId, Vec<Place>)>,
 }
 
 impl Slice {
-    pub(crate) fn new(
-        id: SliceId,
-        keyspace: Keyspace,
-        consensus: SingleVoter,
-        clock_ms: u64,
-    ) -> Self {
+    pub(crate) fn new(id: SliceId, term: Term, next: LogIndex, clock_ms: u64) -> Self {
         Self {
             id,
-            batch: Batch::default(),
-            gate: Gate::default(),
-            consensus,
-            ready: ReadyOf::<SingleVoter>::new(),
-            waiting: VecDeque::new(),
-            unsettled: VecDeque::new(),
-            settled_sizes: sizes(&keyspace),
-            keyspace,
-            opened: None,
+            gate: SliceGate::default(),
+            watches: Watches::default(),
+            term,
+            next,
+            opened_us: None,
             clock_ms,
-            bodies: Vec::new(),
+            closed: Vec::new(),
         }
-    }
-
-    /// May commands execute here?
-    pub(crate) fn is_ready(&self) -> bool {
-        self.consensus.is_ready()
-    }
-
-    /// The index the open batch will have.
-    pub(crate) fn open_index(&self) -> LogIndex {
-        self.consensus.last().next()
-    }
-
-    pub(crate) fn settled(&self) -> LogIndex {
-        self.consensus.commit()
-    }
-
-    /// Everything executed can no longer be lost.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.batch.is_empty() && self.consensus.commit() == self.consensus.last()
-    }
-
-    /// Keys of each database that can no longer be lost.
-    pub(crate) fn settled_sizes(&self) -> &Sizes {
-        &self.settled_sizes
-    }
-
-    pub(crate) fn term(&self) -> Term {
-        self.consensus.term()
-    }
-
-    pub(crate) fn last(&self) -> LogIndex {
-        self.consensus.last()
     }
 
     /// The state machine's only clock: the stamp of the open batch.
@@ -130,125 +72,63 @@ impl Slice {
         self.clock_ms.max(now.wall_ms)
     }
 
-    /// When the oldest effect that could still be lost was executed.
-    pub(crate) fn oldest_unsettled_us(&self) -> Option<u64> {
-        let opened = self.opened.map(|opened| opened.at_us);
-        self.unsettled.front().map(|batch| batch.opened_us).or(opened)
+    /// When the first effect of the open batch was executed.
+    pub(crate) fn opened_us(&self) -> Option<u64> {
+        self.opened_us
     }
 
-    /// An effect was just added to the open batch.
-    pub(crate) fn note_effect(&mut self, now: Now, planted: &Planted) {
-        let term = self.consensus.term();
-        self.opened.get_or_insert(Opened { at_us: now.monotonic_us, term });
-        let index = self.open_index();
-        if self.batch.take_floor() && !planted.is(Plant::ForgetFloor) {
-            self.gate.raise_floor(index);
-        }
-        for hash in self.batch.take_touched() {
-            self.gate.mark(hash, index);
-        }
+    /// Where the open batch will be, as a participant's place.
+    pub(crate) fn place(&self) -> Place {
+        Place { slice: self.id, term: self.term, index: self.next }
     }
 
-    /// Lets time pass for the consensus until it leads; a sole voter campaigns on its first tick.
-    pub(crate) fn tick(&mut self) {
-        if self.consensus.role() != Role::Leader {
-            self.consensus.tick();
-        }
-    }
-
-    /// Makes one entry of the turn's effects and appends what consensus wants persisted.
-    ///
-    /// Call [`note_frame`](Self::note_frame) with the frame it went into.
-    pub(crate) fn close(&mut self, wal: &mut Wal, now: Now) {
-        if !self.batch.is_empty() {
-            self.clock_ms = self.clock_ms(now);
-            let mut body = self.bodies.pop().unwrap_or_default();
-            self.batch.close_into(self.clock_ms, &mut body);
-            let expected = self.open_index();
-            let opened = self.opened.take().expect("a batch has a first effect");
-            let index = self
-                .consensus
-                .propose(opened.term, body)
-                .expect("a sole voter that executes is the leader of its term");
-            assert!(index == expected);
-            let sizes = sizes(&self.keyspace);
-            self.unsettled.push_back(Unsettled { index, opened_us: opened.at_us, sizes });
-        }
-        while self.consensus.poll_ready(&mut self.ready) {
-            let has_records = self.ready.has_records();
-            let mut generation = 0;
-            if let Some(state) = self.ready.hard_state {
-                let state = HardState {
-                    slice: self.id,
-                    term: state.term,
-                    vote: state.vote.map(|replica| replica.0),
-                    commit: state.commit,
-                };
-                wal.append(Record::HardState(state));
-                generation = wal.write_hard_states(&[state]);
+    /// Effects were just added to the open batch: whoever looks at those keys waits for it.
+    pub(crate) fn note_effects(&mut self, space: &mut Space, now: Now, planted: &Planted) {
+        self.opened_us.get_or_insert(now.monotonic_us);
+        if space.batch.take_floor() {
+            if !planted.is(Plant::ForgetFloor) {
+                self.gate.raise_floor(self.next);
             }
-            for entry in self.ready.entries.drain(..) {
-                wal.append(Record::Entry {
-                    slice: self.id,
-                    term: entry.term,
-                    index: entry.index,
-                    body: &entry.body,
-                });
-                recycle(&mut self.bodies, entry.body);
+            if !self.watches.is_empty() {
+                self.watches.note_floor(space);
             }
-            if has_records {
-                let (number, frame) = (self.ready.number, FrameSequence::NONE);
-                self.waiting.push_back(Persisting { number, frame, generation });
+        }
+        for hash in space.batch.take_touched() {
+            self.gate.mark(hash, self.next);
+            if !self.watches.is_empty() {
+                self.watches.note_write(hash);
             }
         }
     }
 
-    /// What was appended since the last call is durable once `frame` is.
-    pub(crate) fn note_frame(&mut self, frame: FrameSequence) {
-        assert!(FrameSequence::NONE < frame);
-        for waiting in self.waiting.iter_mut().rev() {
-            if waiting.frame != FrameSequence::NONE {
-                break;
-            }
-            waiting.frame = frame;
-        }
+    /// Makes an entry of the open batch and of what is attached to it. The next effects open
+    /// another.
+    pub(crate) fn close(
+        &mut self,
+        space: &mut Space,
+        attachment: &Attachment,
+        transaction: Option<TransactionId>,
+        mut body: Vec<u8>,
+        now: Now,
+    ) -> Closed {
+        let mut attached = Vec::new();
+        attachment.encode(&mut attached);
+        self.clock_ms = self.clock_ms(now);
+        space.batch.close_into(self.clock_ms, &attached, &mut body);
+        let fragment = transaction.map(|id| (id, attachment.fragment.to_vec()));
+        let opened_us = self.opened_us.take().unwrap_or(now.monotonic_us);
+        let (term, index) = (self.term, self.next);
+        self.next = self.next.next();
+        Closed { term, index, body, opened_us, fragment }
     }
 
-    /// Learns from the log what is durable. True if the settled index moved.
-    pub(crate) fn settle(&mut self, wal: &Wal) -> bool {
-        let before = self.settled();
-        while let Some(first) = self.waiting.front() {
-            let written = first.frame != FrameSequence::NONE && first.frame <= wal.durable();
-            if !written || wal.hard_state_durable() < first.generation {
-                break;
-            }
-            self.consensus.handle_persisted(first.number);
-            self.waiting.pop_front();
-        }
-        let settled = self.settled();
-        if settled == before {
-            return false;
-        }
-        self.gate.settle(settled);
-        while let Some(batch) = self.unsettled.pop_front_if(|batch| batch.index <= settled) {
-            self.settled_sizes = batch.sizes;
-        }
-        true
+    /// Keeps an entry for the owner to propose.
+    pub(crate) fn keep_closed(&mut self, closed: Closed) {
+        self.closed.push(closed);
     }
-}
 
-/// Bodies kept for the next batches.
-const BODIES_MAX: usize = 16;
-/// A body larger than this is not kept.
-const BODY_KEPT_SIZE_MAX: usize = 1024 * 1024;
-
-fn recycle(bodies: &mut Vec<Vec<u8>>, mut body: Vec<u8>) {
-    if bodies.len() < BODIES_MAX && body.capacity() <= BODY_KEPT_SIZE_MAX {
-        body.clear();
-        bodies.push(body);
+    /// The entries a borrower made, oldest first.
+    pub(crate) fn take_closed(&mut self) -> Vec<Closed> {
+        std::mem::take(&mut self.closed)
     }
-}
-
-fn sizes(keyspace: &Keyspace) -> Sizes {
-    std::array::from_fn(|database| keyspace.len(database as u16))
 }

@@ -18,4 +18,12 @@ pub(crate) struct Stats {
     /// Replies that had to wait for the log.
     pub(crate) replies_parked: u64,
     pub(crate) settles: u64,
+    pub(crate) keyspace_hits: u64,
+    pub(crate) keyspace_misses: u64,
+    /// Requests sent to the core that has their slice.
+    pub(crate) hops: u64,
+    pub(crate) parcels_sent: u64,
+    pub(crate) parcels_received: u64,
+    /// Times slices of other cores were borrowed.
+    pub(crate) loans: u64,
 }

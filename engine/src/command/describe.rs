@@ -90,6 +90,7 @@ impl<R: Runs> Command<R> {
             (!is_fast, "@slow"),
             (is_dangerous, "@dangerous"),
             (self.acl == Acl::Connection, "@connection"),
+            (self.acl == Acl::Transaction, "@transaction"),
         ];
         member.into_iter().filter_map(|(is, name)| is.then_some(name)).collect()
     }
@@ -190,6 +191,7 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::Connection => "connection",
             Group::Server => "server",
+            Group::Transactions => "transactions",
         }
     }
 }

@@ -41,6 +41,69 @@ fn each_kind_of_reply_has_its_bytes() {
     check(|e| e.verbatim(b"txt", b"a\r\nb"), r"$4\r\na\r\nb\r\n", r"=8\r\ntxt:a\r\nb\r\n");
 }
 
+/// Red if a push were an array to a client that speaks RESP3, or the missing channel of an
+/// `unsubscribe` without subscriptions were an empty one.
+#[test]
+fn what_subscribers_get_are_pushes_or_arrays() {
+    check(
+        |e| {
+            e.push(3);
+            e.bulk(b"subscribe");
+            e.bulk(b"news");
+            e.integer(1);
+        },
+        r"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n",
+        r">3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n",
+    );
+    check(
+        |e| {
+            e.push(4);
+            e.bulk(b"pmessage");
+            e.bulk(b"n*");
+            e.bulk(b"news");
+            e.bulk(b"\r\n");
+        },
+        r"*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\n\r\n\r\n",
+        r">4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\n\r\n\r\n",
+    );
+    check(
+        |e| {
+            e.push(3);
+            e.bulk(b"unsubscribe");
+            e.null();
+            e.integer(0);
+        },
+        r"*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n",
+        r">3\r\n$11\r\nunsubscribe\r\n_\r\n:0\r\n",
+    );
+    // Which keys a client that caches must forget; no key means all.
+    check(
+        |e| {
+            e.push(2);
+            e.bulk(b"invalidate");
+            e.null_array();
+        },
+        r"*2\r\n$10\r\ninvalidate\r\n*-1\r\n",
+        r">2\r\n$10\r\ninvalidate\r\n_\r\n",
+    );
+}
+
+/// Red if the pairs' header were written to a client that speaks RESP2.
+#[test]
+fn attributes_are_left_out_where_they_are_not_known() {
+    check(
+        |e| {
+            if e.attribute(1) {
+                e.bulk(b"ttl");
+                e.integer(60);
+            }
+            e.bulk(b"v");
+        },
+        r"$1\r\nv\r\n",
+        r"|1\r\n$3\r\nttl\r\n:60\r\n$1\r\nv\r\n",
+    );
+}
+
 #[test]
 fn a_line_end_in_a_line_forges_no_reply() {
     check(|e| e.error(b"ERR no"), r"-ERR no\r\n", r"-ERR no\r\n");
@@ -77,6 +140,8 @@ enum Value {
     Double(f64),
     BigNumber(String),
     Verbatim(Vec<u8>),
+    /// The pairs, then what they are about.
+    Attribute(Vec<Value>, Box<Value>),
 }
 
 impl Value {
@@ -91,6 +156,12 @@ impl Value {
             Self::Double(value) => return encoder.double(*value),
             Self::BigNumber(digits) => return encoder.big_number(digits),
             Self::Verbatim(bytes) => return encoder.verbatim(b"txt", bytes),
+            Self::Attribute(pairs, about) => {
+                if encoder.attribute(pairs.len() / 2) {
+                    pairs.iter().for_each(|item| item.encode(encoder));
+                }
+                return about.encode(encoder);
+            }
             Self::Array(items) => {
                 encoder.array(items.len());
                 items
@@ -119,6 +190,7 @@ impl Value {
             Self::Array(items) | Self::Map(items) | Self::Set(items) | Self::Push(items) => {
                 Self::Array(items.into_iter().map(Self::in_resp2).collect())
             }
+            Self::Attribute(_, about) => about.in_resp2(),
             Self::Boolean(value) => Self::Integer(i64::from(value)),
             Self::Double(value) => Self::Bulk(crate::double::Text::new(value).as_bytes().to_vec()),
             Self::BigNumber(digits) => Self::Bulk(digits.into_bytes()),
@@ -149,6 +221,10 @@ impl Value {
             b'%' => Self::Map(Self::items(input, 2 * number())),
             b'~' => Self::Set(Self::items(input, number())),
             b'>' => Self::Push(Self::items(input, number())),
+            b'|' => {
+                let pairs = Self::items(input, 2 * number());
+                Self::Attribute(pairs, Box::new(Self::parse(input)))
+            }
             b'#' => Self::Boolean(line == b"t"),
             b',' => Self::Double(text().parse().expect("a double")),
             b'(' => Self::BigNumber(text()),
@@ -186,7 +262,11 @@ fn values() -> impl Strategy<Value = Value> {
                 pairs.into_iter().flat_map(|(k, v)| [k, v]).collect()
             )),
             vec(item.clone(), 0..6).prop_map(Value::Set),
-            vec(item, 0..6).prop_map(Value::Push),
+            vec(item.clone(), 0..6).prop_map(Value::Push),
+            (vec((item.clone(), item.clone()), 0..3), item).prop_map(|(pairs, about)| {
+                let pairs = pairs.into_iter().flat_map(|(k, v)| [k, v]).collect();
+                Value::Attribute(pairs, Box::new(about))
+            }),
         ]
     })
 }

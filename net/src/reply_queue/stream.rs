@@ -16,9 +16,9 @@
 //!
 //! # Invariants
 //!
-//! * Outside of a begun reply no chunk is empty.
+//! * Outside of a begun reply no chunk is empty but the last, and that one has no memory then.
 //! * Barriers rise by position, from `start` to `end`, and none is of no gate.
-//! * Each slice with a barrier has its bit in `slices`.
+//! * Each slice with a barrier has its bit in `slices`; without barriers none has.
 //! * Of a chunk, less than [`CHUNK_SIZE`] has left already.
 
 use std::collections::VecDeque;
@@ -31,7 +31,10 @@ use crate::BufferPool;
 /// See the file's header. Owner: connection.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    chunks: VecDeque<Chunk>,
+    /// The chunks before the last: seldom any.
+    full: VecDeque<Chunk>,
+    /// Where replies are appended. It has no memory if there is nothing in it.
+    last: Chunk,
     barriers: VecDeque<Barrier>,
     /// Position of the first byte that is still here.
     start: u64,
@@ -41,7 +44,7 @@ pub(super) struct Stream {
     slices: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Chunk {
     bytes: Vec<u8>,
     /// How many of its bytes have left already.
@@ -82,33 +85,30 @@ impl Stream {
     /// The buffer to encode the next reply into.
     #[inline]
     pub(super) fn begin(&mut self, pool: &mut BufferPool) -> &mut Vec<u8> {
-        if self.chunks.back().is_none_or(|chunk| CHUNK_SIZE <= chunk.bytes.len()) {
-            self.chunks.push_back(Chunk { bytes: pool.take(), left: 0 });
-        }
-        self.buffer()
+        self.make_room(CHUNK_SIZE - 1, pool);
+        &mut self.last.bytes
     }
 
     /// The buffer that `begin` lent.
     #[inline]
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.chunks.back_mut().expect("a begun reply has a chunk").bytes
+        &mut self.last.bytes
     }
 
     /// How much the buffer holds that `begin` lent.
     pub(super) fn buffer_size(&self) -> usize {
-        self.chunks.back().expect("a begun reply has a chunk").bytes.len()
+        self.last.bytes.len()
     }
 
     /// Ends the reply that starts at `start` of the buffer. Returns its size.
     #[inline]
     pub(super) fn commit(&mut self, start: usize, gates: &[Gate], pool: &mut BufferPool) -> usize {
-        let buffer_size = self.buffer_size();
+        let buffer_size = self.last.bytes.len();
         assert!(start <= buffer_size, "only the reply's own bytes were taken back");
         self.gates(gates);
         self.end += (buffer_size - start) as u64;
         if buffer_size == 0 {
-            let chunk = self.chunks.pop_back().expect("it was looked at above");
-            pool.give(chunk.bytes);
+            pool.give(std::mem::take(&mut self.last.bytes));
         }
         buffer_size - start
     }
@@ -126,11 +126,8 @@ impl Stream {
         if bytes.is_empty() {
             return;
         }
-        let is_full = |chunk: &Chunk| CHUNK_SIZE < chunk.bytes.len() + bytes.len();
-        if self.chunks.back().is_none_or(is_full) {
-            self.chunks.push_back(Chunk { bytes: pool.take(), left: 0 });
-        }
-        self.buffer().extend_from_slice(bytes);
+        self.make_room(CHUNK_SIZE.saturating_sub(bytes.len()), pool);
+        self.last.bytes.extend_from_slice(bytes);
         self.end += bytes.len() as u64;
     }
 
@@ -141,7 +138,7 @@ impl Stream {
             pool.give(bytes);
         } else {
             self.end += bytes.len() as u64;
-            self.chunks.push_back(Chunk { bytes, left: 0 });
+            self.push(Chunk { bytes, left: 0 });
         }
     }
 
@@ -165,13 +162,13 @@ impl Stream {
         }
         source.tidy();
         while source.start < end {
-            let chunk = source.chunks.front().expect("the bytes are there");
-            let here = &chunk.bytes[chunk.left..];
+            let here = source.front().here();
             let size = here.len().min(usize_of(end - source.start));
             let is_whole = size == here.len();
-            if is_whole && (COPIED_SIZE_MAX < size || self.chunks.is_empty()) {
+            if is_whole && (COPIED_SIZE_MAX < size || self.start == self.end) {
                 base::mark!("net: a chunk behind a vacancy changes hands");
-                self.chunks.extend(source.chunks.pop_front());
+                let chunk = source.pop_front();
+                self.push(chunk);
                 self.end += size as u64;
                 source.start += size as u64;
             } else {
@@ -211,8 +208,7 @@ impl Stream {
         let end = self.barriers.front().map_or(self.end, |barrier| barrier.position);
         let mut bytes = self.take_front(end, pool)?;
         while self.start < end {
-            let chunk = self.chunks.front().expect("the bytes are there");
-            let here = &chunk.bytes[chunk.left..];
+            let here = self.front().here();
             let size = here.len().min(usize_of(end - self.start));
             if CHUNK_SIZE < bytes.len() + size {
                 break;
@@ -226,9 +222,10 @@ impl Stream {
 
     /// Drops everything, what was begun as well.
     pub(super) fn clear(&mut self, pool: &mut BufferPool) {
-        for chunk in self.chunks.drain(..) {
+        for chunk in self.full.drain(..) {
             pool.give(chunk.bytes);
         }
+        pool.give(std::mem::take(&mut self.last).bytes);
         self.barriers.clear();
         self.start = self.end;
         self.tidy();
@@ -241,9 +238,11 @@ impl Stream {
             assert!(chunk.left < CHUNK_SIZE);
             chunk.bytes.len() - chunk.left
         };
-        let total = self.chunks.iter().map(size).sum();
+        let full: usize = self.full.iter().map(size).sum();
+        let total = full + if self.last.bytes.capacity() == 0 { 0 } else { size(&self.last) };
         assert!((total + vacant) as u64 == self.end - self.start);
         assert!(self.barriers.iter().is_sorted_by_key(|barrier| barrier.position));
+        assert!(!self.barriers.is_empty() || self.slices == 0);
         for Barrier { position, gate } in &self.barriers {
             assert!(!gate.is_none());
             assert!(self.start <= *position && *position <= self.end);
@@ -260,12 +259,12 @@ impl Stream {
     /// Bytes of memory.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.bytes.capacity()).sum()
+        self.full.iter().chain([&self.last]).map(|chunk| chunk.bytes.capacity()).sum()
     }
 
     #[cfg(test)]
     pub(super) fn front_address(&self) -> *const u8 {
-        self.chunks.front().expect("there are bytes").bytes.as_ptr()
+        self.front().bytes.as_ptr()
     }
 
     #[inline]
@@ -273,21 +272,59 @@ impl Stream {
         if gate.is_none() {
             return;
         }
-        if self.slices & bit(gate) != 0 {
-            let of_slice = |barrier: &&mut Barrier| barrier.gate.slice == gate.slice;
-            let mut last = self.barriers.iter_mut().rev().take(BARRIER_SCAN_COUNT);
-            if let Some(before) = last.find(of_slice) {
-                if gate.index <= before.gate.index {
-                    return;
-                }
-                if before.position == position {
-                    before.gate = gate;
-                    return;
-                }
-            }
+        let is_implied =
+            |last: &Barrier| last.gate.slice == gate.slice && gate.index <= last.gate.index;
+        if !self.barriers.back().is_some_and(is_implied) && !self.is_covered(position, gate) {
+            self.slices |= bit(gate);
+            self.barriers.push_back(Barrier { position, gate });
         }
-        self.slices |= bit(gate);
-        self.barriers.push_back(Barrier { position, gate });
+    }
+
+    /// Whether one of the last barriers stands for one at `position` too, or was made to.
+    #[inline]
+    fn is_covered(&mut self, position: u64, gate: Gate) -> bool {
+        if self.slices & bit(gate) == 0 {
+            return false;
+        }
+        let of_slice = |barrier: &&mut Barrier| barrier.gate.slice == gate.slice;
+        match self.barriers.iter_mut().rev().take(BARRIER_SCAN_COUNT).find(of_slice) {
+            Some(before) if gate.index <= before.gate.index => true,
+            Some(before) if before.position == position => {
+                before.gate = gate;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sees to it that the last chunk is there, and holds no more than `size_max`.
+    #[inline]
+    fn make_room(&mut self, size_max: usize, pool: &mut BufferPool) {
+        if size_max < self.last.bytes.len() {
+            self.full.push_back(std::mem::take(&mut self.last));
+        }
+        if self.last.bytes.capacity() == 0 {
+            self.last.bytes = pool.take();
+        }
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        let before = std::mem::replace(&mut self.last, chunk);
+        if !before.bytes.is_empty() {
+            self.full.push_back(before);
+        }
+    }
+
+    fn front(&self) -> &Chunk {
+        self.full.front().unwrap_or(&self.last)
+    }
+
+    fn front_mut(&mut self) -> &mut Chunk {
+        self.full.front_mut().unwrap_or(&mut self.last)
+    }
+
+    fn pop_front(&mut self) -> Chunk {
+        self.full.pop_front().unwrap_or_else(|| std::mem::take(&mut self.last))
     }
 
     /// Takes what the first chunk holds in front of position `end`; there may be nothing.
@@ -296,8 +333,8 @@ impl Stream {
         if self.start == end {
             return None;
         }
-        let chunk = self.chunks.front_mut().expect("the bytes are there");
-        let here = &chunk.bytes[chunk.left..];
+        let chunk = self.full.front_mut().unwrap_or(&mut self.last);
+        let here = chunk.here();
         let size = here.len().min(usize_of(end - self.start));
         let rest = here.len() - size;
         if chunk.left == 0 && rest < size {
@@ -317,7 +354,7 @@ impl Stream {
             return Some(bytes);
         }
         self.start += size as u64;
-        let Chunk { mut bytes, left } = self.chunks.pop_front().expect("it was looked at above");
+        let Chunk { mut bytes, left } = self.pop_front();
         if 0 < left {
             bytes.drain(..left);
         }
@@ -327,12 +364,11 @@ impl Stream {
     /// Drops the first `size` bytes, all of the first chunk.
     fn drop_front(&mut self, size: usize, pool: &mut BufferPool) {
         self.start += size as u64;
-        let chunk = self.chunks.front_mut().expect("the bytes are there");
+        let chunk = self.front_mut();
         chunk.left += size;
-        let rest = &chunk.bytes[chunk.left..];
+        let rest = chunk.here();
         if rest.is_empty() {
-            let chunk = self.chunks.pop_front().expect("it was looked at above");
-            pool.give(chunk.bytes);
+            pool.give(self.pop_front().bytes);
         } else if CUT_SIZE_MIN <= chunk.left && rest.len() < chunk.left {
             // More has left than is held: the copy is paid for by the bytes it gives back.
             let mut bytes = pool.take();
@@ -342,15 +378,25 @@ impl Stream {
         }
     }
 
-    /// Forgets what only matters while there are barriers.
+    /// Forgets what only matters while there are barriers, and gives back what is not needed.
     #[inline]
     fn tidy(&mut self) {
+        if KEPT_COUNT_MAX < self.full.capacity() && self.full.is_empty() {
+            self.full = VecDeque::new();
+        }
         if self.barriers.is_empty() {
             self.slices = 0;
             if KEPT_COUNT_MAX < self.barriers.capacity() {
                 self.barriers = VecDeque::new();
             }
         }
+    }
+}
+
+impl Chunk {
+    /// What has not left.
+    fn here(&self) -> &[u8] {
+        &self.bytes[self.left..]
     }
 }
 

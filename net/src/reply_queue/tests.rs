@@ -78,7 +78,8 @@ fn replies_of_many_slices_share_a_buffer_that_leaves_as_it_is() {
     assert_eq!(bytes, b"+OK\r\n".repeat(64));
     pool.give(bytes);
     assert_eq!(pool.len(), 1);
-    assert_eq!(pool.take().as_ptr(), address);
+    let again = pool.take();
+    assert_eq!(again.as_ptr(), address);
 }
 
 #[test]
@@ -263,15 +264,33 @@ fn large_replies_from_elsewhere_are_not_copied() {
     let first = queue.reserve();
     reply(&mut queue, &mut pool, b"a", &[]);
     let second = queue.reserve();
-    reply(&mut queue, &mut pool, &large(b'b'), &[]);
+    queue.begin(&mut pool).extend_from_slice(&large(b'b'));
+    let address_b = queue.buffer().as_ptr();
+    queue.commit(&[], &mut pool);
     queue.fill_owned(second, two, &[], &mut pool);
     queue.fill_owned(first, one, &[], &mut pool);
     queue.check();
     let mut take = || queue.take_released(|_| false, &mut pool).expect("there are no gates");
     let [one, a, two, b] = [take(), take(), take(), take()];
     assert_eq!((one.as_ptr(), two.as_ptr()), (address_one, address_two));
+    assert_eq!(b.as_ptr(), address_b, "a chunk behind a vacancy changes hands");
     assert_eq!((a, b), (b"a".to_vec(), large(b'b')));
     assert!(queue.is_empty());
+}
+
+#[test]
+fn chunks_leave_as_one_buffer_up_to_the_size_of_one() {
+    let (mut queue, mut pool) = (ReplyQueue::new(), pool());
+    let half = vec![b'h'; CHUNK_SIZE / 2];
+    for bytes in [&b"a"[..], &half, b"b", &half] {
+        let ticket = queue.reserve();
+        queue.fill_owned(ticket, bytes.to_vec(), &[], &mut pool);
+        queue.check();
+    }
+    let first = queue.take_released(|_| false, &mut pool).expect("there are no gates");
+    assert_eq!(first.len(), 1 + half.len() + 1);
+    let second = queue.take_released(|_| false, &mut pool).expect("there are no gates");
+    assert_eq!(second.len(), half.len());
 }
 
 #[test]

@@ -7,9 +7,9 @@ use super::SessionCx;
 use super::client::check_name;
 use crate::config::REDIS_VERSION;
 use crate::error::{RequestError, around};
-use crate::registry::Run;
+use crate::registry::{Control, Run};
 
-pub(crate) const FAMILY: &[Command<Run>] = &[AUTH, ECHO, HELLO, PING, QUIT, SELECT];
+pub(crate) const FAMILY: &[Command<Run>] = &[AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT];
 const _: () = assert!(is_sorted(FAMILY));
 
 const WRONG_PASS: RequestError =
@@ -216,6 +216,15 @@ fn quit(cx: &mut SessionCx<'_>, _: Args<'_>) -> Result<(), RequestError> {
     cx.reply.simple("OK");
     Ok(())
 }
+
+const RESET: Command<Run> = Command {
+    name: "reset",
+    summary: "Makes the connection as it was when it connected.",
+    since: "6.2.0",
+    arity: Arity::Exactly(1),
+    run: Run::Control(Control::Reset),
+    ..QUIT
+};
 
 const SELECT: Command<Run> = Command {
     name: "select",

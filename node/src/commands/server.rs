@@ -1,16 +1,14 @@
 //! The server as a whole: its configuration, its size, its state.
 
-use engine::{
-    Acl, Args, Arity, Command, CommandError, Effect, Flag, Group, Keys, ReadCx, ReplySink, WriteCx,
-    is_sorted,
-};
+use engine::{Acl, Args, Arity, Command, Flag, Group, Keys, ReplySink, is_sorted};
 
 use super::{SessionCx, help, info};
+use crate::ask::{AnswerBody, Question};
 use crate::error::RequestError;
 use crate::glob;
-use crate::registry::Run;
+use crate::registry::{NodeRun, Run};
 
-pub(crate) const FAMILY: &[Command<Run>] = &[CONFIG, DBSIZE, FLUSHALL, INFO];
+pub(crate) const FAMILY: &[Command<Run>] = &[CONFIG, INFO];
 const _: () = assert!(is_sorted(FAMILY));
 
 const CONFIG: Command<Run> = Command {
@@ -81,52 +79,6 @@ const CONFIG_HELP: Command<Run> = Command {
     ..CONFIG_SUBCOMMAND
 };
 
-const DBSIZE: Command<Run> = Command {
-    name: "dbsize",
-    summary: "Returns the number of keys in the database.",
-    since: "1.0.0",
-    complexity: "O(1)",
-    group: Group::Server,
-    arity: Arity::Exactly(1),
-    keys: Keys::None,
-    acl: Acl::Keyspace,
-    flags: &[Flag::Fast],
-    tips: &["request_policy:all_shards", "response_policy:agg_sum"],
-    run: Run::FanOut(engine::Run::Read(dbsize)),
-};
-
-fn dbsize(cx: &mut ReadCx<'_>, _: Args<'_>) -> Result<(), CommandError> {
-    cx.reply.integer(cx.keyspace.len(cx.db) as i64);
-    Ok(())
-}
-
-const FLUSHALL: Command<Run> = Command {
-    name: "flushall",
-    summary: "Removes every key of every database.",
-    since: "1.0.0",
-    complexity: "O(N) where N is the number of keys.",
-    group: Group::Server,
-    arity: Arity::AtLeast(1),
-    keys: Keys::None,
-    acl: Acl::Keyspace,
-    flags: &[Flag::Dangerous],
-    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-    run: Run::FanOut(engine::Run::Write(flush_all)),
-};
-
-fn flush_all(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    match args {
-        [] => {}
-        [how] if how.eq_ignore_ascii_case(b"async") || how.eq_ignore_ascii_case(b"sync") => {}
-        _ => return Err(CommandError::Syntax),
-    }
-    if !cx.keyspace.is_empty() {
-        cx.apply(Effect::FlushAll);
-    }
-    cx.reply.simple("OK");
-    Ok(())
-}
-
 const INFO: Command<Run> = Command {
     name: "info",
     summary: "Returns facts and counters, by section.",
@@ -138,9 +90,16 @@ const INFO: Command<Run> = Command {
     acl: Acl::None,
     flags: &[Flag::Loading, Flag::Stale, Flag::Dangerous],
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
-    run: Run::Session(|cx, args| {
-        let text = info::text(cx.node, args, cx.now);
-        cx.reply.verbatim("txt", text.as_bytes());
-        Ok(())
+    run: Run::Node(NodeRun {
+        ask: |_, _| Ok(Question::Facts),
+        reply: |cx, args, answers| {
+            let facts = answers.into_iter().map(|answer| match answer.body {
+                AnswerBody::Facts(facts) => *facts,
+            });
+            let facts: Vec<_> = facts.collect();
+            let text = info::text(cx.node, &facts, args, cx.now);
+            cx.reply.verbatim("txt", text.as_bytes());
+            Ok(())
+        },
     }),
 };

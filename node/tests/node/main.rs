@@ -3,6 +3,10 @@
 #[path = "../support/world.rs"]
 mod world;
 
+#[path = "../support/cores.rs"]
+mod cores;
+
 mod gate;
+mod many_cores;
 mod session;
 mod start;

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use base::limits::{ENTRY_SIZE_MAX, OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZE_MIN};
-use base::{ConnectionId, CoreId, Now};
-use node::{Boot, Config, Durability, Event, Facts, Node, Output};
+use base::{ConnectionId, CoreId, Now, SliceId};
+use node::{
+    Config, Durability, Event, Facts, LogReplay, Node, NodeStart, Output, Parcel, SliceReplay,
+    Topology, settle_replays,
+};
 use wal::{IoError, LogFile, LogRead, ReadError};
 
 /// The files of a log. What was written is there; nothing is ever lost.
@@ -35,7 +38,7 @@ impl LogRead for MemoryLog {
     }
 }
 
-/// A node, its disk, its clients.
+/// A core, its disk, its clients.
 #[derive(Debug)]
 pub struct World {
     pub node: Node,
@@ -51,6 +54,8 @@ pub struct World {
     pub exited: bool,
     pub halted: bool,
     pub clients: BTreeMap<u32, TestClient>,
+    /// What the other cores are to get.
+    pub parcels: Vec<(CoreId, Box<Parcel>)>,
     pending: Vec<u64>,
     frames: Vec<u64>,
     /// Something happened that the node has not closed a turn over.
@@ -92,6 +97,7 @@ pub fn config() -> Config {
         settings: vec![("appendonly".into(), "yes".into()), ("save".into(), String::new())],
         facts: Facts::default(),
         seed: 42,
+        hash_seed: 42,
     }
 }
 
@@ -117,13 +123,45 @@ impl World {
     }
 
     /// A node on what `log` holds, before its first turn.
-    pub fn started(config: Config, mut log: MemoryLog) -> Self {
+    pub fn started(config: Config, log: MemoryLog) -> Self {
+        let topology = Topology::new(1, 1);
+        let mut worlds = Self::started_cores(&config, topology, vec![log]);
+        worlds.pop().expect("there is one")
+    }
+
+    /// The cores of a node on what `logs` hold, before their first turns.
+    pub fn started_cores(config: &Config, topology: Topology, logs: Vec<MemoryLog>) -> Vec<Self> {
         let now = Now { monotonic_us: 1_000_000, wall_ms: 1_700_000_000_000 };
-        let wal_config = config.wal.clone();
-        let mut boot = Boot::new(config);
-        let recovered = wal::recover(&mut log, &wal_config, &mut |_, record| boot.replay(record))
-            .expect("the log is whole");
-        let node = Node::new(boot, recovered, now).expect("the hard state fits the log");
+        let mut replays = Vec::new();
+        let mut hard_states = Vec::new();
+        let mut cores = Vec::new();
+        for (core, mut log) in (0..topology.cores()).map(CoreId).zip(logs) {
+            let mut config = config.clone();
+            config.wal.log = core;
+            let slices = topology.slices_of(core);
+            let slices = slices.map(|slice| SliceReplay::new(slice, config.hash_seed, topology));
+            let mut replay = LogReplay::new(slices.collect());
+            let mut take = |_: base::FrameSequence, record: wal::Record<'_>| replay.replay(record);
+            let recovered =
+                wal::recover(&mut log, &config.wal, &mut take).expect("the log is whole");
+            hard_states.extend_from_slice(&recovered.hard_states);
+            replays.extend(replay.into_slices());
+            cores.push((core, config, log, recovered));
+        }
+        let starts = settle_replays(replays, &hard_states).expect("the logs agree");
+        let mut starts: Vec<_> = starts.into_iter().map(Some).collect();
+        let worlds = cores.into_iter().map(|(core, config, log, recovered)| {
+            let slices = topology.slices_of(core).map(|SliceId(slice)| {
+                starts[usize::from(slice)].take().expect("a slice has one core")
+            });
+            let slices = slices.collect();
+            let start = NodeStart { core, topology, config, slices, recovered };
+            Self::over(Node::new(start, now), log, now)
+        });
+        worlds.collect()
+    }
+
+    fn over(node: Node, log: MemoryLog, now: Now) -> Self {
         Self {
             node,
             log,
@@ -137,6 +175,7 @@ impl World {
             exited: false,
             halted: false,
             clients: BTreeMap::new(),
+            parcels: Vec::new(),
             pending: Vec::new(),
         }
     }
@@ -249,6 +288,7 @@ impl World {
                 Output::StartReceive { id } => {
                     self.clients.get_mut(&id.index).expect("it connected").stopped = false;
                 }
+                Output::Parcel { to, parcel, .. } => self.parcels.push((to, parcel)),
                 Output::Log(output) => match output {
                     wal::Output::Write(write) => {
                         let (token, offset) = (write.token, write.offset as usize);

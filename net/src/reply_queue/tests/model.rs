@@ -42,6 +42,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         30 => vec(any::<u8>(), 0..20),
         2 => near(COPIED_SIZE_MAX / 2),
         1 => near(COPIED_SIZE_MAX),
+        1 => near(2 * COPIED_SIZE_MAX),
         1 => near(CHUNK_SIZE - 10),
         1 => near(CHUNK_SIZE),
     ]
@@ -57,7 +58,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (bytes(), gates()).prop_map(|(bytes, gates)| Step::Reply { bytes, gates }),
         3 => Just(Step::Reserve),
         4 => (any::<prop::sample::Index>(), bytes(), gates(), any::<bool>()).prop_map(
-            |(which, bytes, gates, owned)| Step::Fill { which: which.index(1000), bytes, gates, owned }
+            |(which, bytes, gates, owned)| {
+                let which = which.index(1000);
+                Step::Fill { which, bytes, gates, owned }
+            }
         ),
         2 => (0..SLICES, 0..4_u64).prop_map(|(slice, by)| Step::Settle { slice, by }),
         2 => Just(Step::Take),

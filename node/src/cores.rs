@@ -1,0 +1,424 @@
+//! What arrives from the other cores: requests for this core's slices, replies for its clients,
+//! loans, vouchers, questions.
+
+use base::{CoreId, Now, SliceId};
+use net::Ticket;
+
+use crate::clients::{queue_flush, queue_run};
+use crate::dispatch::VACANT_MAX;
+use crate::error::RequestError;
+use crate::execute::{Admission, Executed, Scope, Task};
+use crate::job::{Job, Work};
+use crate::loans::{Grant, LoanRequest, Session as Loan};
+use crate::node::{Node, Phase};
+use crate::parcel::{Body, Gates, Message, Parcel, Request, ReturnAddress, WaitingRequest};
+use crate::registry::Run;
+use crate::reply::ReplyWriter;
+use crate::room::Waiter;
+use crate::session::Held;
+use crate::slice::Lent;
+
+/// A request of another core that waits for room in the log.
+#[derive(Debug)]
+pub(crate) struct Stalled {
+    pub(crate) number: u64,
+    pub(crate) request: WaitingRequest,
+    /// Room was set aside for it.
+    pub(crate) granted: bool,
+}
+
+impl Node {
+    /// Takes what another core sent. While recovery is not over it waits.
+    pub(crate) fn take_parcel(&mut self, from: CoreId, mut parcel: Box<Parcel>, now: Now) {
+        if self.phase == Phase::Starting {
+            self.early.push_back((from, parcel));
+            return;
+        }
+        self.stats.parcels_received += 1;
+        self.wal.note_hint(from, parcel.durable);
+        for (slice, settled) in std::mem::take(&mut parcel.settled) {
+            self.slices.note_settled(slice, settled);
+            self.release_parked(slice, settled);
+        }
+        parcel.for_each_request(|request| self.prefetch(request));
+        parcel.for_each_request(|request| self.take_request(request, now));
+        parcel.for_each_reply(|reply| {
+            self.deliver(reply.address, reply.body, reply.gates);
+        });
+        for message in std::mem::take(&mut parcel.messages) {
+            self.take_message(from, message, now);
+        }
+        self.outbox.recycle(parcel);
+    }
+
+    fn take_message(&mut self, from: CoreId, message: Message, now: Now) {
+        match message {
+            Message::Loan(request) => {
+                self.loans.queue_request(request);
+                self.grant_loans(now);
+            }
+            Message::Granted(grant) => self.take_grant(grant, now),
+            Message::Returned(lent) => {
+                self.take_back(lent, now);
+                self.loans.release(from);
+                self.grant_loans(now);
+            }
+            Message::Vouched(transaction) => self.transactions.note_voucher(transaction),
+            Message::Unwatched { watch, slices } => self.note_unwatched(watch, slices),
+            Message::Asked { id, question } => {
+                let answer = self.answer(&question, now);
+                self.note_interest(from, &answer.gates);
+                self.outbox.to(from).add_message(Message::Answered { id, answer });
+            }
+            Message::Answered { id, answer } => self.note_answer(from, id, answer),
+            Message::Shutdown => self.shut_down(now),
+            Message::Drained => self.drained += 1,
+        }
+    }
+
+    /// The keys of a request are looked at soon.
+    fn prefetch(&self, request: &Request<'_>) {
+        if self.slices.is_here(request.slice) {
+            let keyspace = &self.slices.space(request.slice).keyspace;
+            for key in request.command.keys(request.args) {
+                keyspace.prefetch(request.caller.database, key);
+            }
+        }
+    }
+
+    /// Sends a request to the core that has its slice.
+    pub(crate) fn send_request(&mut self, request: &Request<'_>) {
+        let owner = self.topology.owner(request.slice);
+        if owner == self.core {
+            self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
+        } else {
+            self.stats.hops += 1;
+            self.outbox.to(owner).add_request(request);
+        }
+    }
+
+    /// Executes a request of another core, or keeps it until it can be.
+    fn take_request(&mut self, request: &Request<'_>, now: Now) {
+        let connection = request.address.connection;
+        let core = request.address.core;
+        let is_behind = self.stalled.iter().any(|stalled| {
+            let address = stalled.request.address;
+            address.connection == connection && address.core == core
+        });
+        if is_behind {
+            self.stall(request.to_waiting(), None);
+        } else if self.is_here(&Scope::One(request.slice)) {
+            self.execute_request(request, false, now);
+        } else {
+            self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
+        }
+    }
+
+    fn execute_request(&mut self, request: &Request<'_>, granted: bool, now: Now) {
+        let Request { caller, address, command, slice, args } = *request;
+        let Run::Keys(run) = command.run else { unreachable!("only commands on keys hop") };
+        let scope = Scope::One(slice);
+        let admission = Admission::Own { granted };
+        let task = Task { caller, command, run, args, scope: &scope, admission };
+        let mut out = std::mem::take(&mut self.scratch);
+        match self.execute(&task, now, &mut out) {
+            Executed::Done(gates) => {
+                self.stats.commands_processed += 1;
+                let gates = caller.durability.waits_for(gates);
+                self.send_reply(address, &mut out, gates);
+            }
+            Executed::NeedsRoom { needed } => self.stall(request.to_waiting(), Some(needed)),
+            Executed::NeedsTurn => self.stall(request.to_waiting(), Some(0)),
+        }
+        out.clear();
+        self.scratch = out;
+    }
+
+    /// Keeps a request until the log has room; None: behind another of its connection.
+    fn stall(&mut self, request: WaitingRequest, needed: Option<u64>) {
+        self.stalled_numbered += 1;
+        let number = self.stalled_numbered;
+        if let Some(needed) = needed {
+            self.room.push(Waiter::Request(number), needed);
+        }
+        self.stalled.push_back(Stalled { number, request, granted: false });
+    }
+
+    /// Executes the stalled requests whose room is there, and those behind them.
+    pub(crate) fn run_stalled(&mut self, now: Now) {
+        if !self.stalled.iter().any(|stalled| stalled.granted) {
+            return;
+        }
+        // Whoever comes behind a request that still waits waits as well.
+        for stalled in std::mem::take(&mut self.stalled) {
+            let Stalled { number, request, granted } = stalled;
+            let address = request.address;
+            let is_behind = self.stalled.iter().any(|other| {
+                other.request.address.connection == address.connection
+                    && other.request.address.core == address.core
+            });
+            let waits_itself = self.room.contains(Waiter::Request(number));
+            if is_behind || waits_itself {
+                self.stalled.push_back(Stalled { number, request, granted });
+            } else if self.is_here(&Scope::One(request.slice)) {
+                self.execute_waiting(&request, granted, now);
+            } else {
+                self.slices.group_mut(request.slice).queue.push_back(request);
+            }
+        }
+    }
+
+    fn execute_waiting(&mut self, request: &WaitingRequest, granted: bool, now: Now) {
+        let WaitingRequest { caller, address, command, slice, ref words } = *request;
+        let args = words.borrow();
+        let request = Request { caller, address, command, slice, args: &args };
+        self.execute_request(&request, granted, now);
+    }
+
+    /// Sends a reply to the client it is for, wherever that is.
+    fn send_reply(&mut self, address: ReturnAddress, out: &mut Vec<u8>, gates: Gates) {
+        if address.core == self.core {
+            self.deliver(address, Body::Small(out), gates);
+            return;
+        }
+        self.note_interest(address.core, &gates);
+        let waits = !gates.is_empty();
+        self.outbox.to(address.core).add_reply(address, out, gates, waits);
+    }
+
+    /// A reply on `core` waits for entries of this core's slices.
+    pub(crate) fn note_interest(&mut self, core: CoreId, gates: &[base::Gate]) {
+        for gate in gates {
+            if self.topology.owner(gate.slice) == self.core {
+                self.slices.group_mut(gate.slice).note_interest(core, gate.index);
+            }
+        }
+    }
+
+    /// Puts a reply into its place among its client's.
+    pub(crate) fn deliver(&mut self, address: ReturnAddress, body: Body<'_>, gates: Gates) {
+        let ReturnAddress { connection, ticket, .. } = address;
+        let Some(mut session) = self.sessions.take(connection) else { return };
+        let before = session.replies.len();
+        let is_muted = session.closed;
+        let pool = &mut self.pool;
+        match body {
+            _ if is_muted => session.replies.fill(ticket, b"", &[], pool),
+            Body::Small(bytes) => session.replies.fill(ticket, bytes, &gates, pool),
+            Body::Large(bytes) => session.replies.fill_owned(ticket, bytes, &gates, pool),
+        }
+        self.output_size += session.replies.len() - before;
+        self.stats.replies_parked += u64::from(!gates.is_empty());
+        self.wake_waiting(&mut session);
+        queue_flush(&mut self.flush, &mut session);
+        self.sessions.put_back(session);
+    }
+
+    /// Lets a client go on that waited for its replies from other cores.
+    fn wake_waiting(&mut self, session: &mut crate::session::Session) {
+        let goes_on = match session.held {
+            Some(Held::Replies) => session.replies.vacant() == 0,
+            Some(Held::Vacancies) => session.replies.vacant() <= VACANT_MAX / 2,
+            _ => false,
+        };
+        if goes_on {
+            queue_run(&mut self.runnable, session);
+        }
+    }
+
+    /// Opens a session for the jobs that gathered, and goes on with it as far as that goes.
+    pub(crate) fn run_loans(&mut self, now: Now) {
+        self.grant_loans(now);
+        if self.loans.open_session() {
+            self.ask_next(now);
+        }
+    }
+
+    /// Asks the next core for its slices; its own it gets from itself.
+    fn ask_next(&mut self, now: Now) {
+        let Some((lender, request)) = self.loans.next_request() else { return };
+        if lender == self.core {
+            self.loans.queue_request(request);
+            self.grant_loans(now);
+        } else {
+            self.outbox.to(lender).add_message(Message::Loan(request));
+        }
+    }
+
+    /// Gives this core's slices to the session whose turn it is, if there is one.
+    fn grant_loans(&mut self, now: Now) {
+        while let Some(request) = self.loans.first_request() {
+            let LoanRequest { borrower, slices, room } = request.clone();
+            let free = self.wal.room();
+            let refusal = if free < room { self.wal.refuses_room(room) } else { None };
+            let refusal = refusal.map(ToString::to_string);
+            if free < room && refusal.is_none() {
+                // Asked again in the next turn.
+                self.wal.request_room(room);
+                return;
+            }
+            self.loans.grant_first(if refusal.is_none() { room } else { 0 });
+            if borrower == self.core {
+                self.note_grant(self.core, refusal, now);
+            } else {
+                let Self { slices: own, transactions, planted, .. } = self;
+                let lent = own.lend(&slices, borrower, transactions, now, planted);
+                let grant = Grant { lender: self.core, lent, refusal };
+                self.outbox.to(borrower).add_message(Message::Granted(grant));
+            }
+        }
+    }
+
+    fn take_grant(&mut self, grant: Grant, now: Now) {
+        let Grant { lender, lent, refusal } = grant;
+        self.slices.borrow(lent);
+        self.note_grant(lender, refusal, now);
+    }
+
+    fn note_grant(&mut self, lender: CoreId, refusal: Option<String>, now: Now) {
+        if self.loans.note_grant(lender, refusal) {
+            let loan = self.loans.take_session();
+            self.run_session_jobs(loan, now);
+        } else {
+            self.ask_next(now);
+        }
+    }
+
+    /// Everything is here: the jobs run, and the slices go back.
+    fn run_session_jobs(&mut self, mut loan: Loan, now: Now) {
+        self.stats.loans += 1;
+        let refusal = loan.refusal.take();
+        let admission = Admission::Lent { room: loan.room(), refusal: refusal.as_deref() };
+        while let Some(mut job) = loan.jobs.pop_front() {
+            if let Some(needed) = self.run_job(&mut job, admission, now) {
+                job.room = job.room.max(needed);
+                loan.jobs.push_front(job);
+                break;
+            }
+        }
+        self.loans.return_jobs(std::mem::take(&mut loan.jobs));
+        let Self { slices, transactions, planted, .. } = self;
+        slices.close(transactions, now, planted);
+        let mut returned: Vec<(CoreId, Vec<Lent>)> = Vec::new();
+        for slice in loan.slices().iter() {
+            let owner = self.topology.owner(slice);
+            if owner == self.core {
+                continue;
+            }
+            let lent = self.slices.give_back(slice);
+            match returned.last_mut() {
+                Some((core, slices)) if *core == owner => slices.push(lent),
+                _ => match returned.iter_mut().find(|(core, _)| *core == owner) {
+                    Some((_, slices)) => slices.push(lent),
+                    None => returned.push((owner, vec![lent])),
+                },
+            }
+        }
+        for (owner, lent) in returned {
+            self.outbox.to(owner).add_message(Message::Returned(lent));
+        }
+        if loan.slices().iter().any(|slice| self.topology.owner(slice) == self.core) {
+            self.loans.release(self.core);
+        }
+    }
+
+    /// Runs one job. Returns the bytes of room it needs if it cannot run in this session.
+    fn run_job(&mut self, job: &mut Job, admission: Admission<'_>, now: Now) -> Option<u64> {
+        let ReturnAddress { connection, ticket, .. } = job.address;
+        // A client that is gone asks for nothing.
+        let mut session = self.sessions.take(connection)?;
+        let mut out = std::mem::take(&mut self.scratch);
+        let executed = match &mut job.work {
+            Work::Command { caller, command, words } => {
+                let Run::Keys(run) = command.run else { unreachable!("a job is on keys") };
+                let args = words.borrow();
+                let scope = self.scope(run, command, &args);
+                let task =
+                    Task { caller: *caller, command, run, args: &args, scope: &scope, admission };
+                let executed = self.execute(&task, now, &mut out);
+                self.stats.commands_processed += 1;
+                executed
+            }
+            Work::Watch { watch, database, words } => {
+                self.watch_here(*watch, *database, &words.borrow(), now);
+                engine::ReplySink::simple(
+                    &mut ReplyWriter::new(&mut out, session.client.protocol),
+                    "OK",
+                );
+                Executed::Done(Gates::new())
+            }
+            Work::Exec { transaction, watching } => self.exec_here(
+                &mut session,
+                transaction,
+                *watching,
+                &job.slices,
+                admission,
+                now,
+                &mut out,
+            ),
+        };
+        let needed = match executed {
+            Executed::Done(gates) => {
+                let gates = session.client.durability.waits_for(gates);
+                self.finish_job(&mut session, ticket, &mut out, &gates);
+                None
+            }
+            // A batch that is full is closed with the session.
+            Executed::NeedsTurn => Some(0),
+            Executed::NeedsRoom { needed } => {
+                if self.config.entry_size_max as u64 <= needed {
+                    let error =
+                        RequestError::Static("ERR the write is larger than the largest log entry");
+                    ReplyWriter::new(&mut out, session.client.protocol).error_bytes(&error.text());
+                    self.finish_job(&mut session, ticket, &mut out, &[]);
+                    None
+                } else {
+                    Some(needed)
+                }
+            }
+        };
+        out.clear();
+        self.scratch = out;
+        queue_flush(&mut self.flush, &mut session);
+        self.sessions.put_back(session);
+        needed
+    }
+
+    fn finish_job(
+        &mut self,
+        session: &mut crate::session::Session,
+        ticket: Ticket,
+        out: &mut Vec<u8>,
+        gates: &[base::Gate],
+    ) {
+        let before = session.replies.len();
+        session.jobs -= 1;
+        if out.len() < net::CHUNK_SIZE {
+            session.replies.fill(ticket, out, gates, &mut self.pool);
+        } else {
+            session.replies.fill_owned(ticket, std::mem::take(out), gates, &mut self.pool);
+        }
+        self.output_size += session.replies.len() - before;
+        self.wake_waiting(session);
+    }
+
+    /// Slices come back: what was executed on them is proposed, and what waited for them runs.
+    fn take_back(&mut self, lent: Vec<Lent>, now: Now) {
+        let ids: Vec<SliceId> = lent.iter().map(|one| one.slice.id).collect();
+        for one in lent {
+            self.slices.take_back(one, &mut self.transactions);
+        }
+        let unwatched = std::mem::take(&mut self.unwatched);
+        for (slice, watch) in unwatched {
+            self.note_unwatched(watch, vec![slice]);
+        }
+        for slice in ids {
+            let queue = std::mem::take(&mut self.slices.group_mut(slice).queue);
+            for request in &queue {
+                let args = request.words.borrow();
+                let WaitingRequest { caller, address, command, slice, .. } = *request;
+                self.take_request(&Request { caller, address, command, slice, args: &args }, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! Runs one command on slices that are here: admission, expiry, handler, gates.
+//!
+//! Whatever has no effect is a read of the keys it looked at: its reply waits for the last write
+//! of those keys, errors included, because an error too tells what was seen (PROTOCOL F22).
+
+use base::{Gate, LogIndex, Now, SliceId};
+use engine::{AccessMode, Args, Command, ReadCx, WriteCx, slot_of};
+
+use crate::caller::Caller;
+use crate::durability::Durability;
+use crate::error::RequestError;
+use crate::node::Node;
+use crate::parcel::Gates;
+use crate::planted::Plant;
+use crate::registry::Run;
+use crate::reply::ReplyWriter;
+use crate::topology::SliceSet;
+
+/// The slices a command needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope {
+    One(SliceId),
+    Many(SliceSet),
+}
+
+/// A command about to run.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    pub(crate) caller: Caller,
+    pub(crate) command: &'static Command<Run>,
+    pub(crate) run: engine::Run,
+    pub(crate) args: Args<'a>,
+    pub(crate) scope: &'a Scope,
+    pub(crate) admission: Admission<'a>,
+}
+
+/// What is known of the room in the logs.
+#[derive(Clone, Copy)]
+pub(crate) enum Admission<'a> {
+    /// All slices are this core's; `granted`: room was set aside for this request.
+    Own { granted: bool },
+    /// The lenders have set `room` bytes aside each, or one of them refuses.
+    Lent { room: u64, refusal: Option<&'a str> },
+    /// It was found before.
+    Sure,
+}
+
+/// What became of a command.
+pub(crate) enum Executed {
+    /// There is a reply; what it shows is settled with these.
+    Done(Gates),
+    /// Nothing was executed: the log must have this many bytes of room first.
+    NeedsRoom { needed: u64 },
+    /// Nothing was executed: the open batch must be closed first.
+    NeedsTurn,
+}
+
+/// Headers of the entries and their records, and the hard state that may share their frame: bytes.
+const ROOM_MARGIN: u64 = 4096;
+
+impl Scope {
+    pub(crate) fn for_each(&self, mut take: impl FnMut(SliceId)) {
+        match self {
+            Self::One(slice) => take(*slice),
+            Self::Many(set) => set.iter().for_each(take),
+        }
+    }
+
+    pub(crate) fn to_set(self) -> SliceSet {
+        match self {
+            Self::One(slice) => {
+                let mut set = SliceSet::default();
+                set.insert(slice);
+                set
+            }
+            Self::Many(set) => set,
+        }
+    }
+}
+
+impl Node {
+    /// The slices whose keys the command names, or all.
+    pub(crate) fn scope(&self, run: engine::Run, command: &Command<Run>, args: Args<'_>) -> Scope {
+        let topology = self.topology;
+        match run {
+            engine::Run::ReadAll(_) | engine::Run::WriteAll(_) => {
+                Scope::Many(SliceSet::all(topology.slices()))
+            }
+            engine::Run::Read(_) | engine::Run::Write(_) | engine::Run::Container(_) => {
+                let mut keys = command.keys(args).map(|key| topology.slice_of(slot_of(key)));
+                // Whoever names no key finds nothing anywhere.
+                let Some(first) = keys.next() else { return Scope::One(SliceId(self.core.0)) };
+                let Some(other) = keys.find(|slice| *slice != first) else {
+                    return Scope::One(first);
+                };
+                let mut set = SliceSet::default();
+                set.insert(first);
+                set.insert(other);
+                keys.for_each(|slice| set.insert(slice));
+                Scope::Many(set)
+            }
+        }
+    }
+
+    /// Executes a command whose slices are all here, and appends its reply to `out`.
+    pub(crate) fn execute(&mut self, task: &Task<'_>, now: Now, out: &mut Vec<u8>) -> Executed {
+        let start = out.len();
+        match self.run(task, now, out) {
+            Ok(executed) => executed,
+            Err((error, gates)) => {
+                self.stats.commands_failed += 1;
+                out.truncate(start);
+                let mut reply = ReplyWriter::new(out, task.caller.protocol);
+                reply.error_bytes(&error.text());
+                Executed::Done(gates)
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        task: &Task<'_>,
+        now: Now,
+        out: &mut Vec<u8>,
+    ) -> Result<Executed, (RequestError, Gates)> {
+        let is_write = task.command.is_write();
+        let now_ms = self.clock_ms(task.scope, now);
+        let size = self.effect_size_max(task, now_ms);
+        if is_write {
+            if let Some(refusal) = self.refuses_write(task, now) {
+                self.stats.writes_refused += 1;
+                return Err((refusal, Gates::new()));
+            }
+        }
+        if 0 < size {
+            match self.find_room(task, size) {
+                Ok(None) => {}
+                Ok(Some(executed)) => return Ok(executed),
+                // What only expires is read all the same.
+                Err(_) if !is_write => {}
+                Err(refusal) => {
+                    self.stats.writes_refused += 1;
+                    return Err((refusal, Gates::new()));
+                }
+            }
+        }
+
+        let before = self.effect_counts(task.scope);
+        let access = AccessMode { policy: self.access_policy, touches: task.caller.touches };
+        let (db, notify_classes) = (task.caller.database, self.notify_classes);
+        let Self { slices, prng, notes, .. } = self;
+        let mut spaces = match task.scope {
+            Scope::One(slice) => slices.one(*slice),
+            Scope::Many(_) => slices.many(),
+        };
+        if 0 < size {
+            engine::expire(&mut spaces, task.command, task.args, db, now_ms, notify_classes, notes);
+        }
+        let mut reply = ReplyWriter::new(out, task.caller.protocol);
+        let result = match task.run {
+            engine::Run::Read(handler) | engine::Run::ReadAll(handler) => {
+                let mut cx = ReadCx {
+                    spaces: &spaces,
+                    db,
+                    now_ms,
+                    access,
+                    notify_classes,
+                    prng,
+                    notes,
+                    reply: &mut reply,
+                };
+                handler(&mut cx, task.args)
+            }
+            engine::Run::Write(handler) | engine::Run::WriteAll(handler) => {
+                let mut cx = WriteCx {
+                    spaces,
+                    db,
+                    now_ms,
+                    access,
+                    notify_classes,
+                    prng,
+                    notes,
+                    reply: &mut reply,
+                };
+                handler(&mut cx, task.args)
+            }
+            engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
+        };
+        self.delete_hidden(task, now_ms);
+        let gates = self.note_outcome(task, before, now);
+        match result {
+            Ok(()) => Ok(Executed::Done(gates)),
+            Err(error) => Err((error.into(), gates)),
+        }
+    }
+
+    /// Keys that a command over all of them passed over because they have expired go now: their
+    /// absence was seen (PROTOCOL F24).
+    fn delete_hidden(&mut self, task: &Task<'_>, now_ms: u64) {
+        if self.notes.hidden.is_empty() {
+            return;
+        }
+        let hidden = std::mem::take(&mut self.notes.hidden);
+        let room = self.wal.room().saturating_sub(self.loans.reserved_room());
+        let needed: usize = hidden.iter().map(|(_, key)| key.len() + 32).sum();
+        if room < needed as u64 + ROOM_MARGIN {
+            return;
+        }
+        let Self { slices, notes, notify_classes, .. } = self;
+        let mut spaces = match task.scope {
+            Scope::One(slice) => slices.one(*slice),
+            Scope::Many(_) => slices.many(),
+        };
+        for (db, key) in hidden {
+            engine::expire_key(&mut spaces, db, &key, now_ms, *notify_classes, notes);
+        }
+    }
+
+    /// Marks what was written and learns what the reply waits for.
+    fn note_outcome(&mut self, task: &Task<'_>, before: EffectCounts, now: Now) -> Gates {
+        let mut gates = Gates::new();
+        let notes = &mut self.notes;
+        self.stats.keyspace_hits += notes.lookups.hits;
+        self.stats.keyspace_misses += notes.lookups.misses;
+        notes.lookups = engine::Lookups::default();
+        match task.scope {
+            Scope::One(slice) => {
+                let wrote = before.total < self.slices.space(*slice).batch.effect_count();
+                let index = if wrote { self.note_write(*slice, now) } else { None };
+                let index = index.unwrap_or_else(|| self.last_seen(task, *slice));
+                self.add_gate(*slice, index, &mut gates);
+            }
+            Scope::Many(set) => {
+                let mut participants = SliceSet::default();
+                let mut has_written = false;
+                for (slice, before) in set.iter().zip(&before.each) {
+                    let wrote = *before < self.slices.space(slice).batch.effect_count();
+                    let index = if wrote { self.note_write(slice, now) } else { None };
+                    has_written |= wrote;
+                    let index = index.unwrap_or_else(|| self.last_seen(task, slice));
+                    // A slice that was only read takes part while what was read is in flight
+                    // (PROTOCOL F4).
+                    let reads_unsettled = self.slices.settled(slice) < index
+                        && !self.planted.is(Plant::ForgetReadFragment);
+                    if wrote || reads_unsettled {
+                        participants.insert(slice);
+                    }
+                    self.add_gate(slice, index, &mut gates);
+                }
+                if has_written && 1 < participants.len() {
+                    self.slices.link(&participants);
+                }
+            }
+        }
+        let also_seen = std::mem::take(&mut self.notes.also_seen);
+        for (database, key) in also_seen {
+            let slice = self.topology.slice_of(slot_of(&key));
+            let hash = self.slices.space(slice).keyspace.hash(database, &key);
+            let index = self.slices.slice(slice).gate.last_write(hash);
+            self.add_gate(slice, index, &mut gates);
+        }
+        gates
+    }
+
+    /// The effects just added to `slice` wait for the entry they will be in.
+    fn note_write(&mut self, slice: SliceId, now: Now) -> Option<LogIndex> {
+        let drops = self.planted.is(Plant::DropEffect)
+            && self.stats.commands_processed.is_multiple_of(32)
+            && self.slices.batch_is_new(slice);
+        if drops {
+            self.slices.space_mut(slice).batch.clear();
+            return Some(LogIndex::NONE);
+        }
+        self.slices.note_effects(slice, now, &self.planted);
+        Some(self.slices.slice(slice).next)
+    }
+
+    fn add_gate(&self, slice: SliceId, index: LogIndex, gates: &mut Gates) {
+        if self.slices.settled(slice) < index {
+            match gates.iter_mut().find(|gate| gate.slice == slice) {
+                Some(gate) => gate.index = gate.index.max(index),
+                None => gates.push(Gate { slice, index }),
+            }
+        }
+    }
+
+    /// The last write of what a command looked at in `slice`.
+    fn last_seen(&self, task: &Task<'_>, slice: SliceId) -> LogIndex {
+        let gate = &self.slices.slice(slice).gate;
+        if gate.is_clear() || self.planted.is(Plant::LeakUncommittedRead) {
+            return LogIndex::NONE;
+        }
+        if task.command.is_write() && self.planted.is(Plant::NoEffectUnparked) {
+            return LogIndex::NONE;
+        }
+        if matches!(task.run, engine::Run::ReadAll(_) | engine::Run::WriteAll(_)) {
+            return gate.last_write_of_all();
+        }
+        let keyspace = &self.slices.space(slice).keyspace;
+        let database = task.caller.database;
+        let is_one = matches!(task.scope, Scope::One(_));
+        let mut last = LogIndex::NONE;
+        for key in task.command.keys(task.args) {
+            if !is_one && self.topology.slice_of(slot_of(key)) != slice {
+                continue;
+            }
+            let is_missing = || keyspace.find(database, key).is_none();
+            if self.planted.is(Plant::ForgetMissGate) && is_missing() {
+                continue;
+            }
+            last = last.max(gate.last_write(keyspace.hash(database, key)));
+        }
+        last
+    }
+
+    /// The clock of a command: no slice's clock goes back under it.
+    pub(crate) fn clock_ms(&self, scope: &Scope, now: Now) -> u64 {
+        match scope {
+            Scope::One(slice) => self.slices.slice(*slice).clock_ms(now),
+            Scope::Many(set) => {
+                let clocks = set.iter().map(|slice| self.slices.slice(slice).clock_ms(now));
+                clocks.max().unwrap_or(now.wall_ms)
+            }
+        }
+    }
+
+    /// The most bytes a command may log, what expires before it included.
+    pub(crate) fn effect_size_max(&mut self, task: &Task<'_>, now_ms: u64) -> usize {
+        let database = task.caller.database;
+        let is_write = task.command.is_write();
+        let has_expiring = match task.scope {
+            Scope::One(slice) => 0 < self.slices.space(*slice).keyspace.expires(database),
+            Scope::Many(set) => {
+                set.iter().any(|slice| 0 < self.slices.space(slice).keyspace.expires(database))
+            }
+        };
+        if !is_write && !has_expiring {
+            return 0;
+        }
+        let slices = &mut self.slices;
+        let spaces = match task.scope {
+            Scope::One(slice) => slices.one(*slice),
+            Scope::Many(_) => slices.many(),
+        };
+        let value_size = |key: &[u8]| spaces.find(database, key).map_or(0, |entry| entry.size());
+        let logged = task.command.effect_size_max(task.args, &value_size);
+        let expired = match has_expiring {
+            true => engine::expire_size_max(&spaces, task.command, task.args, database, now_ms),
+            false => 0,
+        };
+        logged + expired
+    }
+
+    pub(crate) fn refuses_write(&self, task: &Task<'_>, now: Now) -> Option<RequestError> {
+        let refusal = match task.admission {
+            Admission::Own { .. } => self.wal.refuses_writes().map(ToString::to_string),
+            Admission::Lent { refusal, .. } => refusal.map(str::to_owned),
+            Admission::Sure => return None,
+        };
+        if let Some(refusal) = refusal {
+            return Some(RequestError::LogRefuses(refusal));
+        }
+        if task.caller.durability == Durability::Memory {
+            let oldest_us = self.slices.oldest_unsettled_us()?;
+            let age_us = now.monotonic_us.saturating_sub(oldest_us);
+            if self.config.memory_durability_age_us < age_us {
+                return Some(RequestError::LogLags { age_ms: age_us / 1000 });
+            }
+        }
+        None
+    }
+
+    /// Makes sure that what a command may log has room before it executes: None, or what must
+    /// happen first.
+    pub(crate) fn find_room(
+        &mut self,
+        task: &Task<'_>,
+        size: usize,
+    ) -> Result<Option<Executed>, RequestError> {
+        let entry_room = self.config.entry_size_max - ROOM_MARGIN as usize;
+        if entry_room < size {
+            return Err(RequestError::Static("ERR the write is larger than the largest log entry"));
+        }
+        let mut open = 0;
+        task.scope.for_each(|slice| open = open.max(self.slices.batch_size(slice)));
+        match task.admission {
+            Admission::Sure => Ok(None),
+            Admission::Lent { room, .. } => {
+                let needed = self.session_size(task.scope) + size as u64 + ROOM_MARGIN;
+                let fits = needed <= room && open + size <= entry_room;
+                Ok((!fits).then_some(Executed::NeedsRoom { needed: size as u64 + 2 * ROOM_MARGIN }))
+            }
+            Admission::Own { granted } => {
+                if entry_room < open + size {
+                    return Ok(Some(Executed::NeedsTurn));
+                }
+                let needed = (self.slices.open_size() + size) as u64 + ROOM_MARGIN;
+                // Writes wait in the order in which they came, or a small one would always be in
+                // time to take what is prepared for a large one.
+                let is_turn = granted || self.room.is_empty();
+                let room = self.wal.room().saturating_sub(self.loans.reserved_room());
+                if is_turn && needed <= room {
+                    return Ok(None);
+                }
+                match self.wal.refuses_room(needed) {
+                    Some(refusal) => Err(RequestError::LogRefuses(refusal.to_string())),
+                    None => Ok(Some(Executed::NeedsRoom { needed })),
+                }
+            }
+        }
+    }
+
+    fn session_size(&self, scope: &Scope) -> u64 {
+        let mut size = 0;
+        scope.for_each(|slice| size += self.slices.batch_size(slice) as u64);
+        size
+    }
+
+    fn effect_counts(&self, scope: &Scope) -> EffectCounts {
+        match scope {
+            Scope::One(slice) => EffectCounts {
+                total: self.slices.space(*slice).batch.effect_count(),
+                each: Vec::new(),
+            },
+            Scope::Many(set) => EffectCounts {
+                total: 0,
+                each: set
+                    .iter()
+                    .map(|slice| self.slices.space(slice).batch.effect_count())
+                    .collect(),
+            },
+        }
+    }
+}
+
+/// Effects in the open batches before a command ran; `each` allocates nothing for one slice.
+struct EffectCounts {
+    total: usize,
+    each: Vec<usize>,
+}

@@ -1,0 +1,507 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH: commands that are executed as one.
+//!
+//! What is queued is executed on this core, with every slice it needs here; each command then is
+//! ordinary code. WATCH leaves its mark in the slices of its keys, and EXEC finds there whether
+//! one of them has changed.
+
+use base::{Gate, Now};
+use engine::{Args, Command, ReplySink};
+use net::Protocol;
+
+use crate::ask::Asking;
+use crate::commands::SessionCx;
+use crate::dispatch::Flow;
+use crate::error::RequestError;
+use crate::execute::{Admission, Executed, Scope, Task};
+use crate::job::Work;
+use crate::node::Node;
+use crate::parcel::{Gates, Message, Words};
+use crate::planted::Plant;
+use crate::registry::{Control, Run};
+use crate::reply::ReplyWriter;
+use crate::session::Session;
+use crate::topology::SliceSet;
+use crate::watches::WatchId;
+
+/// What a client has queued since MULTI. Owner: session, then the job that executes it.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    commands: Vec<Queued>,
+    /// A command could not be queued: EXEC refuses.
+    pub(crate) has_failed: bool,
+    size: usize,
+}
+
+#[derive(Debug)]
+struct Queued {
+    command: &'static Command<Run>,
+    words: Words,
+    /// What the cores said, for a command that asks them.
+    asking: Option<Asking>,
+}
+
+impl Transaction {
+    pub(crate) fn queue(&mut self, command: &'static Command<Run>, args: Args<'_>) {
+        let words = Words::new(args);
+        self.size += words.size() + size_of::<Queued>();
+        self.commands.push(Queued { command, words, asking: None });
+    }
+
+    /// Bytes held.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.commands.len()
+    }
+}
+
+/// What a client watches. Owner: session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watching {
+    pub(crate) id: WatchId,
+    pub(crate) slices: SliceSet,
+}
+
+impl Node {
+    pub(crate) fn run_control(
+        &mut self,
+        session: &mut Session,
+        control: Control,
+        args: Args<'_>,
+        now: Now,
+    ) -> Flow {
+        match control {
+            Control::Multi => {
+                if session.client.transaction.is_some() {
+                    let nested = RequestError::Static("ERR MULTI calls can not be nested");
+                    self.reply_error(session, &nested);
+                } else {
+                    session.client.transaction = Some(Box::default());
+                    self.reply(session, |reply| reply.simple("OK"));
+                }
+                Flow::Done
+            }
+            Control::Discard => {
+                if session.client.transaction.take().is_some() {
+                    self.unwatch(session);
+                    self.reply(session, |reply| reply.simple("OK"));
+                } else {
+                    let error = RequestError::Static("ERR DISCARD without MULTI");
+                    self.reply_error(session, &error);
+                }
+                Flow::Done
+            }
+            Control::Unwatch => {
+                self.unwatch(session);
+                self.reply(session, |reply| reply.simple("OK"));
+                Flow::Done
+            }
+            Control::Watch => self.watch(session, args, now),
+            Control::Exec => self.exec(session, now),
+            Control::Reset => {
+                if 0 < session.jobs {
+                    return Flow::NeedsReplies;
+                }
+                self.unwatch(session);
+                session.client.reset(&self.config);
+                self.reply(session, |reply| reply.simple("RESET"));
+                Flow::Done
+            }
+        }
+    }
+
+    fn watch(&mut self, session: &mut Session, args: Args<'_>, now: Now) -> Flow {
+        if session.client.transaction.is_some() {
+            let error = RequestError::Static("ERR WATCH inside MULTI is not allowed");
+            self.reply_error(session, &error);
+            return Flow::Done;
+        }
+        let mut slices = SliceSet::default();
+        for key in args {
+            slices.insert(self.topology.slice_of(engine::slot_of(key)));
+        }
+        let id = match &mut session.watching {
+            Some(watching) => {
+                watching.slices.extend(&slices);
+                watching.id
+            }
+            None => {
+                self.watches_numbered = self.watches_numbered.wrapping_add(1);
+                let (core, connection) = (self.core, session.id);
+                let id = WatchId { core, connection, number: self.watches_numbered };
+                session.watching = Some(Watching { id, slices });
+                id
+            }
+        };
+        let database = session.client.database;
+        if session.jobs == 0 && self.is_here(&Scope::Many(slices)) {
+            self.watch_here(id, database, args, now);
+            self.reply(session, |reply| reply.simple("OK"));
+        } else {
+            let work = Work::Watch { watch: id, database, words: Words::new(args) };
+            self.add_job(session, slices, 0, work);
+        }
+        Flow::Done
+    }
+
+    /// Watches keys whose slices are here.
+    pub(crate) fn watch_here(&mut self, id: WatchId, database: u16, keys: Args<'_>, now: Now) {
+        for key in keys {
+            let slice = self.topology.slice_of(engine::slot_of(key));
+            let now_ms = self.slices.slice(slice).clock_ms(now);
+            self.expire_watched(slice, database, key, now_ms, now);
+            let (slice, space) = self.slices.both(slice);
+            slice.watches.add(id, space, database, key);
+        }
+    }
+
+    /// A key that time has taken is gone for its watchers too.
+    fn expire_watched(
+        &mut self,
+        slice: base::SliceId,
+        database: u16,
+        key: &[u8],
+        now_ms: u64,
+        now: Now,
+    ) {
+        let Self { slices, notes, notify_classes, .. } = self;
+        let mut spaces = slices.one(slice);
+        if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
+            self.slices.note_effects(slice, now, &self.planted);
+        }
+    }
+
+    /// Forgets what the client watches.
+    pub(crate) fn unwatch(&mut self, session: &mut Session) {
+        let Some(Watching { id, slices }) = session.watching.take() else { return };
+        let mut away: Vec<(base::CoreId, Vec<base::SliceId>)> = Vec::new();
+        for slice in slices.iter() {
+            if self.slices.is_here(slice) {
+                self.slices.slice_mut(slice).watches.remove(id);
+                continue;
+            }
+            let owner = self.topology.owner(slice);
+            match away.iter_mut().find(|(core, _)| *core == owner) {
+                Some((_, slices)) => slices.push(slice),
+                None => away.push((owner, vec![slice])),
+            }
+        }
+        for (owner, slices) in away {
+            if owner == self.core {
+                self.note_unwatched(id, slices);
+            } else {
+                self.outbox.to(owner).add_message(Message::Unwatched { watch: id, slices });
+            }
+        }
+    }
+
+    /// A client of any core no longer watches keys of these slices, which are this core's.
+    pub(crate) fn note_unwatched(&mut self, watch: WatchId, slices: Vec<base::SliceId>) {
+        for slice in slices {
+            if self.slices.is_here(slice) {
+                self.slices.slice_mut(slice).watches.remove(watch);
+            } else {
+                self.unwatched.push((slice, watch));
+            }
+        }
+    }
+
+    fn exec(&mut self, session: &mut Session, now: Now) -> Flow {
+        let Some(mut transaction) = session.client.transaction.take() else {
+            let error = RequestError::Static("ERR EXEC without MULTI");
+            self.reply_error(session, &error);
+            return Flow::Done;
+        };
+        if transaction.has_failed {
+            self.unwatch(session);
+            let error =
+                RequestError::Static("EXECABORT Transaction discarded because of previous errors.");
+            self.reply_error(session, &error);
+            return Flow::Done;
+        }
+        if !self.ask_for(session, &mut transaction, now) {
+            session.client.transaction = Some(transaction);
+            let waits_for_replies = session.asking.is_none();
+            return if waits_for_replies { Flow::NeedsReplies } else { Flow::NeedsAnswers };
+        }
+        let mut slices = SliceSet::default();
+        let mut room = 0;
+        for queued in &transaction.commands {
+            if let Run::Keys(run) = queued.command.run {
+                let args = queued.words.borrow();
+                slices.extend(&self.scope(run, queued.command, &args).to_set());
+                room += queued.command.effect_size_max(&args, &|_| 0) as u64;
+            }
+        }
+        let watching = session.watching.take();
+        if let Some(watching) = watching {
+            slices.extend(&watching.slices);
+        }
+        if session.jobs == 0 && self.is_here(&Scope::Many(slices)) {
+            let admission = Admission::Own { granted: std::mem::take(&mut session.granted) };
+            let before = session.replies.len();
+            let mut out = std::mem::take(&mut self.scratch);
+            let result = self.exec_here(
+                session,
+                &mut transaction,
+                watching,
+                &slices,
+                admission,
+                now,
+                &mut out,
+            );
+            let flow = match result {
+                Executed::Done(gates) => {
+                    let gates = session.client.durability.waits_for(gates);
+                    session.replies.begin(&mut self.pool).extend_from_slice(&out);
+                    session.replies.commit(&gates, &mut self.pool);
+                    self.output_size += session.replies.len() - before;
+                    Flow::Done
+                }
+                executed => {
+                    // Nothing was executed: EXEC comes again.
+                    session.client.transaction = Some(transaction);
+                    session.watching = watching;
+                    match executed {
+                        Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
+                        Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
+                    }
+                }
+            };
+            out.clear();
+            self.scratch = out;
+            return flow;
+        }
+        let work = Work::Exec { transaction, watching };
+        self.add_job(session, slices, room, work);
+        Flow::Done
+    }
+
+    /// Asks the cores what the queued commands need to know. False until all have answered.
+    fn ask_for(&mut self, session: &mut Session, transaction: &mut Transaction, now: Now) -> bool {
+        for queued in &mut transaction.commands {
+            let Run::Node(run) = queued.command.run else { continue };
+            if queued.asking.is_some() {
+                continue;
+            }
+            if 0 < session.replies.vacant() {
+                return false;
+            }
+            let asking = match session.asking.take() {
+                Some(asking) => asking,
+                None => {
+                    let args = queued.words.borrow();
+                    let mut ignored = Vec::new();
+                    let mut cx = SessionCx {
+                        client: &mut session.client,
+                        node: self,
+                        reply: ReplyWriter::new(&mut ignored, Protocol::Resp2),
+                        now,
+                    };
+                    // What is wrong with the request is said when it is executed.
+                    let Ok(question) = (run.ask)(&mut cx, &args) else { continue };
+                    self.ask(session.id, question, now)
+                }
+            };
+            if !asking.is_complete() {
+                session.asking = Some(asking);
+                return false;
+            }
+            queued.asking = Some(asking);
+        }
+        true
+    }
+
+    /// Executes a transaction whose slices are all here, and writes its reply.
+    #[expect(clippy::too_many_arguments, reason = "who asks, what, on what, and where to")]
+    pub(crate) fn exec_here(
+        &mut self,
+        session: &mut Session,
+        transaction: &mut Transaction,
+        watching: Option<Watching>,
+        slices: &SliceSet,
+        admission: Admission<'_>,
+        now: Now,
+        out: &mut Vec<u8>,
+    ) -> Executed {
+        let mut gates = Gates::new();
+        match self.find_exec_room(session, transaction, slices, admission, now) {
+            Ok(None) => {}
+            Ok(Some(executed)) => return executed,
+            Err(refusal) => {
+                self.stats.writes_refused += 1;
+                if let Some(watching) = watching {
+                    self.take_watches(&watching, &mut gates, now);
+                }
+                ReplyWriter::new(out, session.client.protocol).error_bytes(&refusal.text());
+                return Executed::Done(gates);
+            }
+        }
+        let before = self.slices.effect_count(slices);
+        if let Some(watching) = watching {
+            let is_dirty = self.take_watches(&watching, &mut gates, now);
+            if is_dirty && !self.planted.is(Plant::ForgetWatch) {
+                let mut reply = ReplyWriter::new(out, session.client.protocol);
+                reply.null_array();
+                self.stats.commands_processed += 1;
+                return Executed::Done(gates);
+            }
+        }
+        self.stats.commands_processed += 1;
+        ReplyWriter::new(out, session.client.protocol).array(transaction.len());
+        for queued in &mut transaction.commands {
+            let args = queued.words.borrow();
+            let start = out.len();
+            match queued.command.run {
+                Run::Keys(run) => {
+                    let scope = self.scope(run, queued.command, &args);
+                    let caller = session.client.caller();
+                    let task = Task {
+                        caller,
+                        command: queued.command,
+                        run,
+                        args: &args,
+                        scope: &scope,
+                        admission: Admission::Sure,
+                    };
+                    match self.execute(&task, now, out) {
+                        Executed::Done(more) => add_gates(&mut gates, &more),
+                        Executed::NeedsRoom { .. } | Executed::NeedsTurn => {
+                            unreachable!("what is sure waits for nothing")
+                        }
+                    }
+                }
+                Run::Session(handler) | Run::Container { alone: Some(handler), .. } => {
+                    let client = &mut session.client;
+                    let reply = ReplyWriter::new(out, client.protocol);
+                    let mut cx = SessionCx { client, node: self, reply, now };
+                    let result = handler(&mut cx, &args);
+                    self.finish_queued(session, result, start, out);
+                }
+                Run::Node(run) => {
+                    let client = &mut session.client;
+                    let result = match queued.asking.take() {
+                        Some(asking) => {
+                            let answers = asking.into_answers();
+                            answers.iter().for_each(|one| add_gates(&mut gates, &one.gates));
+                            let reply = ReplyWriter::new(out, client.protocol);
+                            let mut cx = SessionCx { client, node: self, reply, now };
+                            (run.reply)(&mut cx, &args, answers)
+                        }
+                        None => {
+                            let reply = ReplyWriter::new(out, client.protocol);
+                            let mut cx = SessionCx { client, node: self, reply, now };
+                            (run.ask)(&mut cx, &args).map(|_| ())
+                        }
+                    };
+                    self.finish_queued(session, result, start, out);
+                }
+                Run::Control(Control::Unwatch) => {
+                    ReplyWriter::new(out, session.client.protocol).simple("OK");
+                }
+                Run::Control(_) | Run::Container { alone: None, .. } => {
+                    unreachable!("it is never queued")
+                }
+            }
+        }
+        let has_written = before < self.slices.effect_count(slices);
+        if has_written && 1 < gates.len() {
+            // What was written is in flight, as is what was read of the slices that are gates.
+            let mut participants = SliceSet::default();
+            gates.iter().for_each(|gate| participants.insert(gate.slice));
+            self.slices.link(&participants);
+        }
+        Executed::Done(gates)
+    }
+
+    /// Makes sure that all commands of a transaction can be executed: None, or why not.
+    fn find_exec_room(
+        &mut self,
+        session: &Session,
+        transaction: &Transaction,
+        slices: &SliceSet,
+        admission: Admission<'_>,
+        now: Now,
+    ) -> Result<Option<Executed>, RequestError> {
+        let caller = session.client.caller();
+        let scope = Scope::Many(*slices);
+        // A value that one command made may be copied by the next.
+        let mut values = transaction.size();
+        for queued in &transaction.commands {
+            if queued.command.is_write() {
+                for key in queued.command.keys(&queued.words.borrow()) {
+                    values += self.slices.value_size(caller.database, key);
+                }
+            }
+        }
+        let mut size = 0;
+        let mut write = None;
+        for queued in &transaction.commands {
+            if let Run::Keys(run) = queued.command.run {
+                let args = queued.words.borrow();
+                size += queued.command.effect_size_max(&args, &|_| values);
+                size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
+                if queued.command.is_write() {
+                    write = Some((queued.command, run));
+                }
+            }
+        }
+        let Some((command, run)) = write else { return Ok(None) };
+        let task = Task { caller, command, run, args: &[], scope: &scope, admission };
+        if let Some(refusal) = self.refuses_write(&task, now) {
+            return Err(refusal);
+        }
+        self.find_room(&task, size)
+    }
+
+    fn finish_queued(
+        &mut self,
+        session: &Session,
+        result: Result<(), RequestError>,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) {
+        self.stats.commands_processed += 1;
+        if let Err(error) = result {
+            self.stats.commands_failed += 1;
+            out.truncate(start);
+            ReplyWriter::new(out, session.client.protocol).error_bytes(&error.text());
+        }
+    }
+
+    /// Takes the marks of a watch out of its slices. True if a key has changed.
+    fn take_watches(&mut self, watching: &Watching, gates: &mut Gates, now: Now) -> bool {
+        let mut is_dirty = false;
+        for id in watching.slices.iter() {
+            for (database, key) in self.slices.slice(id).watches.keys(watching.id) {
+                let now_ms = self.slices.slice(id).clock_ms(now);
+                self.expire_watched(id, database, &key, now_ms, now);
+                // Whether it changed shows what was written: the reply waits for that.
+                let hash = self.slices.space(id).keyspace.hash(database, &key);
+                let index = self.slices.slice(id).gate.last_write(hash);
+                if self.slices.settled(id) < index {
+                    add_gates(gates, &[Gate { slice: id, index }]);
+                }
+            }
+            let watches = &mut self.slices.slice_mut(id).watches;
+            is_dirty |= watches.is_dirty(watching.id);
+            watches.remove(watching.id);
+        }
+        is_dirty
+    }
+}
+
+/// What the deletion of an expired key logs beside the key, at most: bytes.
+const KEY_OVERHEAD: usize = 32;
+
+/// Puts gates together, one for each slice.
+pub(crate) fn add_gates(gates: &mut Gates, more: &[Gate]) {
+    for gate in more {
+        match gates.iter_mut().find(|known| known.slice == gate.slice) {
+            Some(known) => known.index = known.index.max(gate.index),
+            None => gates.push(*gate),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Several cores: hops, loans, transactions, and what a restart makes of them.
+
+use crate::cores::Cores;
+
+/// Keys of the slices 0 to 3 of four: with two cores, 0 and 2 are the first core's.
+const KEYS: [&str; 4] = ["b", "k3", "foo", "a"];
+
+fn cores(count: u16) -> Cores {
+    let mut node = Cores::new(count, 4);
+    for core in 0..usize::from(count) {
+        node.cores[core].connect(1);
+        node.cores[core].connect(2);
+    }
+    node
+}
+
+#[test]
+fn the_keys_of_these_tests_are_in_different_slices() {
+    let topology = node::Topology::new(2, 4);
+    let slices = KEYS.map(|key| topology.slice_of(engine::slot_of(key.as_bytes())).0);
+    assert_eq!(slices, [0, 1, 2, 3]);
+}
+
+#[test]
+fn any_core_serves_any_key_and_a_pipeline_is_answered_in_order() {
+    for count in [1, 2, 3, 4] {
+        let mut node = cores(count);
+        let last = usize::from(count) - 1;
+        let sent = "set b 1\nset k3 2\nget b\nping\nset foo 3\nset a 4\nget k3\nget a";
+        let answered = "+OK +OK $1 1 +PONG +OK +OK $1 2 $1 4";
+        assert_eq!(node.ask(0, 1, sent), answered);
+        assert_eq!(node.ask(last, 1, "get b\nget k3\nget foo\nget a"), "$1 1 $1 2 $1 3 $1 4");
+    }
+}
+
+/// Red when the gates of a hopped reply are dropped.
+#[test]
+fn a_hopped_write_is_answered_only_once_it_is_durable_on_its_core() {
+    let mut node = cores(2);
+    node.cores[1].frames_stall = true;
+    assert_eq!(node.ask(0, 1, "set k3 1\nping"), "");
+    assert_eq!(node.ask(0, 2, "set b 1"), "+OK", "the other core's disk is well");
+    assert_eq!(node.ask(0, 2, "get k3"), "", "what could be lost is not shown");
+    node.cores[1].frames_stall = false;
+    node.settle();
+    assert_eq!(node.cores[0].received(1), "+OK +PONG");
+    assert_eq!(node.cores[0].received(2), "$1 1");
+}
+
+#[test]
+fn commands_over_slices_of_any_cores_are_executed_as_one() {
+    for count in [1, 2, 4] {
+        let mut node = cores(count);
+        let last = usize::from(count) - 1;
+        assert_eq!(node.ask(0, 1, "set b 1\nset k3 2\nset a 3"), "+OK +OK +OK");
+        assert_eq!(node.ask(last, 1, "exists b k3 foo a"), ":3");
+        assert_eq!(node.ask(last, 1, "del b k3 foo\nexists b k3 foo a\nget a"), ":2 :1 $1 3");
+        assert_eq!(node.ask(0, 2, "exists b k3 foo a"), ":1");
+    }
+}
+
+#[test]
+fn a_transaction_over_slices_of_any_cores_is_executed_as_one() {
+    for count in [1, 2, 4] {
+        let mut node = cores(count);
+        let sent = "multi\nset b 1\nset k3 2\nset foo 3\nincr a\nget b\nping\nexec\nget a";
+        let queued = "+OK +QUEUED +QUEUED +QUEUED +QUEUED +QUEUED +QUEUED";
+        let executed = "*6 +OK +OK +OK :1 $1 1 +PONG $1 1";
+        assert_eq!(node.ask(0, 1, sent), format!("{queued} {executed}"));
+        let last = usize::from(count) - 1;
+        assert_eq!(node.ask(last, 1, "get b\nget k3\nget foo\nget a"), "$1 1 $1 2 $1 3 $1 1");
+        assert_eq!(
+            node.ask(last, 1, "multi\nnope\nset b 7\nexec\nget b").matches("EXECABORT").count(),
+            1
+        );
+        assert_eq!(node.ask(last, 1, "get b"), "$1 1");
+        assert_eq!(node.ask(last, 1, "multi\nset b 7\ndiscard\nget b"), "+OK +QUEUED +OK $1 1");
+    }
+}
+
+/// Red when what one command wrote in several slices is logged without fragments, and when a
+/// slice says yes before its fragment is committed.
+#[test]
+fn a_transaction_is_answered_only_once_all_its_cores_have_it_on_disk() {
+    let mut node = cores(2);
+    node.cores[1].frames_stall = true;
+    let queued = "+OK +QUEUED +QUEUED";
+    assert_eq!(node.ask(0, 1, "multi\nset b 1\nset k3 1\nexec"), queued);
+    assert_eq!(node.ask(0, 2, "get b"), "", "its other half is not on disk");
+    node.cores[1].frames_stall = false;
+    node.settle();
+    assert_eq!(node.cores[0].received(1), "*2 +OK +OK");
+    assert_eq!(node.cores[0].received(2), "$1 1");
+}
+
+/// Red when recovery takes a fragment for committed without looking at the others.
+#[test]
+fn half_a_transaction_is_void_after_a_restart_and_what_came_before_is_not() {
+    for (stalled, key, other) in [(1, "b", "k3"), (0, "k3", "b")] {
+        let mut node = cores(2);
+        node.ask(0, 1, &format!("set {key} old\nset {other} old"));
+        node.cores[stalled].frames_stall = true;
+        let log = node.cores[stalled].log.clone();
+        let sent = format!("multi\nset {key} new\nset {other} new\nexec\nset {key} newer");
+        assert_eq!(node.ask(0, 1, &sent), "+OK +QUEUED +QUEUED");
+        // The stalled disk never got anything of it.
+        node.cores[stalled].log = log;
+        let mut node = node.restart();
+        for _ in 0..2 {
+            for core in 0..2 {
+                node.cores[core].connect(1);
+                assert_eq!(node.ask(core, 1, &format!("get {key}\nget {other}")), "$3 old $3 old");
+            }
+            node = node.restart();
+        }
+        // Its place is taken by what comes next, and stays so.
+        node.cores[0].connect(1);
+        node.ask(0, 1, &format!("set {key} next\nset {other} next"));
+        let mut node = node.restart();
+        node.cores[1].connect(1);
+        assert_eq!(node.ask(1, 1, &format!("get {key}\nget {other}")), "$4 next $4 next");
+    }
+}
+
+#[test]
+fn a_restart_finds_all_that_was_executed() {
+    let mut node = cores(3);
+    for round in 0..20 {
+        let core = round % 3;
+        let sent = format!(
+            "multi\nset b {round}\nincr k3\nset foo {round}\nexec\nset a {round}\ndel foo b nope"
+        );
+        node.ask(core, 1, &sent);
+    }
+    let digests = node.digests();
+    let node = node.restart();
+    assert_eq!(node.digests(), digests);
+    let node = node.restart();
+    assert_eq!(node.digests(), digests);
+}
+
+/// Red when EXEC does not look at its watches.
+#[test]
+fn a_watched_key_that_changes_fails_the_transaction() {
+    for count in [1, 2] {
+        let mut node = cores(count);
+        let last = usize::from(count) - 1;
+        assert_eq!(node.ask(0, 1, "watch b k3 a\nmulti\nset foo 1"), "+OK +OK +QUEUED");
+        assert_eq!(node.ask(last, 2, "set k3 1"), "+OK");
+        assert_eq!(node.ask(0, 1, "exec\nget foo"), "*-1 $-1");
+        assert_eq!(node.ask(0, 1, "multi\nset foo 1\nexec"), "+OK +QUEUED *1 +OK");
+        assert_eq!(node.ask(0, 1, "watch b k3 a"), "+OK");
+        assert_eq!(node.ask(last, 2, "set foo 5\ndel nope"), "+OK :0");
+        assert_eq!(node.ask(0, 1, "multi\nget foo\nexec"), "+OK +QUEUED *1 $1 5");
+        assert_eq!(node.ask(0, 1, "watch b\nunwatch"), "+OK +OK");
+        assert_eq!(node.ask(last, 2, "set b 5"), "+OK");
+        assert_eq!(node.ask(0, 1, "multi\nget b\nexec"), "+OK +QUEUED *1 $1 5");
+    }
+}
+
+#[test]
+fn a_lent_slice_keeps_the_order_of_what_comes_for_it() {
+    let mut node = cores(2);
+    // Commands of one client behind a loan, and of another in the middle of it.
+    node.send(0, 1, "set k3 1\nexists b k3 a\nincr k3\nincr k3\nset b 1\nexists b k3\nget k3");
+    node.send(0, 2, "incr k3");
+    for _ in 0..3 {
+        node.turn();
+        node.send(1, 1, "incr k3\nget nope");
+    }
+    node.settle();
+    let first = node.cores[0].received(1);
+    assert!(first.starts_with("+OK :1 "), "{first}");
+    let counts: Vec<&str> = first.split(' ').collect();
+    let [_, _, one, two, ok, exists, _, last] = counts[..] else { panic!("{first}") };
+    let number = |text: &str| text.trim_start_matches(':').parse::<u32>().expect("a number");
+    assert_eq!((ok, exists), ("+OK", ":2"));
+    assert!(number(one) < number(two), "{first}");
+    assert!(number(two) <= number(last), "{first}");
+    let mut node_counts = vec![number(one), number(two)];
+    for text in [node.cores[0].received(2), node.cores[1].received(1)] {
+        node_counts.extend(text.split(' ').filter(|word| word.starts_with(':')).map(number));
+    }
+    node_counts.sort_unstable();
+    assert_eq!(node_counts.len(), 6);
+    node_counts.dedup();
+    assert_eq!(node_counts.len(), 6, "each INCR counts once");
+}
+
+#[test]
+fn every_core_seals_its_log_before_the_node_ends() {
+    let mut node = cores(3);
+    node.ask(0, 1, "set b 1\nset k3 1\nset foo 1");
+    let now = node.cores[0].now;
+    node.cores[0].node.handle(node::Event::Shutdown, now);
+    node.settle();
+    assert!(node.cores.iter().all(|core| core.exited));
+}
