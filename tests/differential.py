@@ -19,6 +19,7 @@ Exit status: 0 passed, 1 wrong, 2 cannot run here.
 import argparse
 import os
 import random
+import re
 import sys
 import time
 
@@ -48,15 +49,26 @@ ROUNDS_WRONG_MAX = 300
 class Side:
     """One of the two servers as a round sees it."""
 
-    def __init__(self, name, port, wait_s=REPLY_S):
-        self.name, self.port, self.wait_s = name, port, wait_s
+    def __init__(self, name, port, wait_s=REPLY_S, server=None):
+        self.name, self.port, self.wait_s, self.server = name, port, wait_s, server
         self.connections = []
+        self.deaths = []
 
     def begin(self):
         self.close()
+        self.revive()
         self.connections = [Connection(self.port, self.wait_s) for _ in range(CONNECTIONS)]
         reply = self.connections[0].call("FLUSHALL")
         rig.check(reply == ("+", b"OK"), f"{self.name}: FLUSHALL: {reply}")
+
+    def revive(self):
+        """A server that ended is noted and started anew on an empty directory."""
+        if self.server is None or self.server.process.poll() is None:
+            return
+        self.deaths.append(f"{self.name} ended, {last_words(self.server)}")
+        self.server.process = None
+        self.server.directory = f"{self.server.directory.split('-again')[0]}-again{len(self.deaths)}"
+        self.server.start()
 
     def close(self):
         for connection in self.connections:
@@ -92,6 +104,13 @@ class Side:
         return ("lost", b"the iteration has no end")
 
 
+def last_words(server):
+    """Why a server ended: what it said when it panicked, or the end of what it said."""
+    said = rig.tail(server.stderr)
+    panic = re.search(r"panicked at (.*)\n(.*)", said)
+    return ": ".join(panic.groups()) if panic else said
+
+
 def pipelines(steps):
     """Steps on one connection that may be sent together; a marker stands alone."""
     group = []
@@ -114,6 +133,13 @@ class Fuzzer:
     def __init__(self, left, right, dictionary):
         self.sides, self.dictionary = (left, right), dictionary
         self.compared, self.explained, self.sent = 0, {}, {}
+
+    def revive(self):
+        for side in self.sides:
+            side.revive()
+
+    def last_death(self, side):
+        return (self.sides[side].deaths or ["goes on"])[-1]
 
     def steps(self, seed):
         return Generator(seed, self.dictionary).round()
@@ -233,6 +259,10 @@ def fuzz(fuzzer, seeds, commands, findings_max, is_shown=True):
             good += 1
             continue
         signature = compare.signature(*found[1:])
+        if "lost" in (found[2][0], found[3][0]):
+            # Whatever was asked when it ended: one way to end is one finding.
+            fuzzer.revive()
+            signature = (b"any", fuzzer.last_death(0), fuzzer.last_death(1))
         signatures[signature] = signatures.get(signature, 0) + 1
         if is_shown and signatures[signature] == 1:
             before = fuzzer.compared
@@ -288,7 +318,8 @@ def compare_all(arguments, toroid, valkey, other):
     if arguments.replay is None:
         canary(valkey.port, other.port, seed)
     known, ours, arities = dictionary(toroid.port, valkey.port)
-    fuzzer = Fuzzer(Side("Toroid", toroid.port), Side("Valkey", valkey.port), known)
+    ours_side = Side("Toroid", toroid.port, server=toroid)
+    fuzzer = Fuzzer(ours_side, Side("Valkey", valkey.port, server=valkey), known)
     started = time.monotonic()
     if arguments.replay is not None:
         good, found = fuzz(fuzzer, iter([arguments.replay]), arguments.commands, 1)
@@ -305,12 +336,13 @@ def compare_all(arguments, toroid, valkey, other):
         print(f"explained {count} times: {reason}")
     for (name, left, right), count in found.items():
         print(f"FAILED {count} times: {name.decode('latin-1')}: Toroid {left}; Valkey {right}")
-    ended = [server.program.name for server in (toroid, valkey) if server.process.poll() is not None]
-    for name in ended:
-        print(f"FAILED: {name} ended: {(toroid if name == 'toroid' else valkey).says()}")
+    fuzzer.revive()
+    deaths = [death for side in fuzzer.sides for death in side.deaths]
+    for death in dict.fromkeys(deaths):
+        print(f"FAILED: {death}")
     for name in arities:
         print(f"FAILED: {name}: COMMAND tells another arity than Valkey's")
-    failed = sum(found.values()) + len(ended) + len(arities)
+    failed = sum(found.values()) + len(deaths) + len(arities)
     print(f"{good} passed, {failed} failed")
     return bool(failed)
 

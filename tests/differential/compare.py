@@ -65,7 +65,7 @@ EXPLAINED = [
     Explained(
         "Valkey checks the arguments before the key",
         "bitcount *, bitpos *",
-        "(: 0|: -1|- WRONGTYPE .*|- ERR syntax error)$",
+        "(: 0|: -1|- WRONGTYPE .*|- ERR (syntax error|value is not an integer or out of range))$",
         BAD_ARGUMENT,
     ),
     Explained("Valkey allows BITCOUNT key start", "bitcount *", "- ERR syntax error$", ": "),
@@ -81,6 +81,7 @@ EXPLAINED = [
         "- ERR (syntax error|value is not an integer or out of range)$",
         "- ERR invalid cursor$",
     ),
+    Explained("an empty cursor", "scan , scan  *", "\\* $", "- ERR invalid cursor$"),
     Explained(
         "Valkey has one text for all commands a transaction refuses, and aborts the transaction",
         "multi, watch *",
