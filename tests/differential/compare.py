@@ -250,7 +250,8 @@ def kind_of(reply):
     if reply is None:
         return "none"
     if is_error(reply):
-        return re.sub(r"'[^']*'|\d+", "*", reply[1].decode("latin-1"))[:60]
+        words = re.sub(rb"'[^']*'|\d+", b"*", reply[1]).split(b" ")
+        return b" ".join(words[:5]).decode("ascii", "replace")
     return either(reply)
 
 
