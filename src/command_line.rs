@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{Config, DIRECTIVES, Place};
+use crate::config::{Change, Config, DIRECTIVES, Directive, Place};
 use crate::exit::{Failure, Status};
 use crate::{serve, wal_tool};
 
@@ -92,7 +92,7 @@ fn serve_command() -> Command {
             Arg::new(directive.name)
                 .long(directive.name)
                 .value_name(directive.hint)
-                .help(format!("{} [default: {}]", directive.doc, directive.default))
+                .help(help(directive))
                 .value_parser(ValueParser::os_string())
                 .allow_hyphen_values(true)
                 .num_args(1)
@@ -100,6 +100,14 @@ fn serve_command() -> Command {
         );
     }
     command
+}
+
+fn help(directive: &Directive) -> String {
+    let change = match directive.change {
+        Change::AtStart => "",
+        Change::Running => ", can change while running",
+    };
+    format!("{} [default: {}{change}]", directive.doc, directive.default)
 }
 
 fn config(matches: &ArgMatches) -> Result<Config, Failure> {

@@ -11,7 +11,7 @@ mod file;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use directives::DIRECTIVES;
+pub use directives::{Change, DIRECTIVES, Directive};
 
 /// What `toroid serve` was told, checked.
 #[derive(Clone, Debug)]
@@ -21,8 +21,10 @@ pub struct Config {
     /// Addresses to listen on; `optional` ones may be missing on the host.
     pub bind: Vec<Bind>,
     pub dir: PathBuf,
-    pub cores: u16,
-    pub slices: u16,
+    /// None: as many as there are processors and slices.
+    pub cores: Option<u16>,
+    /// None: as many as the data has, or the number for new data.
+    pub slices: Option<u16>,
     pub durability: node::Durability,
     pub durability_floor: node::Durability,
     pub memory_durability_age_ms: u64,
@@ -89,8 +91,8 @@ impl Config {
             port: 0,
             bind: Vec::new(),
             dir: PathBuf::new(),
-            cores: 1,
-            slices: 1,
+            cores: None,
+            slices: None,
             durability: node::Durability::Local,
             durability_floor: node::Durability::Memory,
             memory_durability_age_ms: 0,
@@ -139,6 +141,14 @@ impl Config {
                 "durability {} is weaker than durability-floor {}: raise the one or lower the \
                  other",
                 self.durability, self.durability_floor
+            ));
+        }
+        if let (Some(cores), Some(slices)) = (self.cores, self.slices)
+            && slices < cores
+        {
+            return fail(format!(
+                "cores is {cores} and slices {slices}, but a slice is served by one core: lower \
+                 cores, or create the data with more slices"
             ));
         }
         Ok(())

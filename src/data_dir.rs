@@ -3,24 +3,37 @@
 //! ```text
 //! toroid-data/
 //!   LOCK        held while a server runs here
-//!   node        what this directory is: format, node, slices
-//!   log-00/     the log of core 0: segments, hard state, ballast (docs/formats/wal.md)
+//!   node        what this directory is: format, node, slices, hash seed
+//!   logs        the generations of logs: which number of cores wrote which
+//!   log-1-0/    generation 1, core 0: segments, hard state, ballast (docs/formats/wal.md)
+//!   log-1-1/
 //! ```
 //!
 //! `node` is written once, whole, when the directory is made. A directory with other files and
-//! no `node` belongs to somebody else and is not touched.
+//! no `node` belongs to somebody else and is not touched. Directories of format 1 have `log-00/`
+//! instead, which is generation 0, and no `logs`.
+
+mod generations;
+mod identity;
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use base::CoreId;
 use runtime::files::{self, DirectoryLock};
 
 use crate::chance::random_bytes;
 
-/// The version of the directory's layout.
-const FORMAT: u32 = 1;
+pub use generations::Generation;
+pub use identity::Identity;
+
+/// The parts of the keyspace of new data, unless `slices` says otherwise.
+pub const SLICES_DEFAULT: u16 = 16;
 
 const IDENTITY: &str = "node";
+const LOGS: &str = "logs";
 
 /// An opened, locked data directory. Owner: node.
 #[derive(Debug)]
@@ -29,14 +42,9 @@ pub struct DataDir {
     pub identity: Identity,
     /// Made by this start.
     pub is_new: bool,
-    lock: DirectoryLock,
-}
-
-/// What the file `node` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub uuid: [u8; 16],
-    pub slices: u16,
+    /// Oldest first.
+    generations: Vec<Generation>,
+    lock: Arc<DirectoryLock>,
 }
 
 /// A directory that cannot be used: what, why, and what to do.
@@ -52,9 +60,10 @@ impl fmt::Display for DataDirError {
 impl std::error::Error for DataDirError {}
 
 impl DataDir {
-    /// Opens `path`, making it if it is missing or empty, and locks it for this process.
-    pub fn open(path: &Path, slices: u16) -> Result<Self, DataDirError> {
-        std::fs::create_dir_all(path).map_err(|cause| {
+    /// Opens `path`, making it if it is missing or empty, and locks it for this process. `slices`
+    /// is what the operator asks for.
+    pub fn open(path: &Path, slices: Option<u16>) -> Result<Self, DataDirError> {
+        fs::create_dir_all(path).map_err(|cause| {
             DataDirError(format!(
                 "cannot make the data directory {}: {cause}.\nFix: make it and give it to the \
                  user that runs toroid, or choose another with --dir.",
@@ -79,50 +88,159 @@ impl DataDir {
         }
         let (identity, is_new) = match known {
             Some(identity) => (identity, false),
-            None => (make_identity(&path, slices)?, true),
+            None => (make_identity(&path, slices.unwrap_or(SLICES_DEFAULT))?, true),
         };
-        if identity.slices != slices {
+        if let Some(slices) = slices.filter(|slices| *slices != identity.slices) {
+            let made = identity.slices;
             return Err(DataDirError(format!(
-                "{} was made with {} slices, and the number is fixed when data is created; \
-                 --slices says {slices}.\nFix: remove the directive `slices`.",
+                "{} was made with {made} slices, and the number is fixed when data is created; \
+                 the directive `slices` says {slices}.\nFix: remove the directive, or set it to \
+                 {made}. For another number, start with an empty --dir and copy the data over.",
                 path.display(),
-                identity.slices
             )));
         }
-        Ok(Self { path, identity, is_new, lock })
+        let generations = read_generations(&path, &identity)?;
+        Ok(Self { path, identity, is_new, generations, lock: Arc::new(lock) })
     }
 
     /// What makes this process the only one here.
-    pub fn lock(&self) -> &DirectoryLock {
-        &self.lock
+    pub fn lock(&self) -> Arc<DirectoryLock> {
+        Arc::clone(&self.lock)
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the log of `core` lies.
-    pub fn log_path(&self, core: base::CoreId) -> PathBuf {
-        log_path(&self.path, core)
+    /// The generations there are, oldest first.
+    pub fn generations(&self) -> &[Generation] {
+        &self.generations
+    }
+
+    /// The generation that a start with `cores` writes: the last one if that many cores wrote it,
+    /// otherwise the next, which nothing knows of before [`DataDir::begin`].
+    pub fn generation_for(&self, cores: u16) -> Generation {
+        match self.generations.last() {
+            Some(last) if last.cores == cores => *last,
+            Some(last) => Generation { number: last.number + 1, cores },
+            None => Generation { number: 1, cores },
+        }
+    }
+
+    /// Makes the directories of a generation's logs. Those of a new one must be empty.
+    pub fn make_logs(&self, generation: Generation) -> Result<(), DataDirError> {
+        let is_new = !self.generations.contains(&generation);
+        for core in generation.logs() {
+            let path = self.log_path(generation, core);
+            let entries = fs::create_dir_all(&path).and_then(|()| fs::read_dir(&path));
+            let mut entries = entries.map_err(|cause| {
+                DataDirError(format!("cannot make the log directory {}: {cause}", path.display()))
+            })?;
+            if is_new && let Some(Ok(entry)) = entries.next() {
+                return Err(DataDirError(format!(
+                    "{} is to be a new log, but holds '{}': the file '{LOGS}' of {} does not know \
+                     this log, so it cannot be told what is in it. Nothing was changed.\nFix: \
+                     restore '{LOGS}' from the copy the log came with, or move {} away.",
+                    path.display(),
+                    entry.file_name().to_string_lossy(),
+                    self.path.display(),
+                    path.display()
+                )));
+            }
+        }
+        self.sync(&self.path)
+    }
+
+    /// Records a new generation, durably, before anything is written to its logs. What its start
+    /// has read of the one before is made durable first: nobody else will.
+    pub fn begin(&mut self, generation: Generation) -> Result<(), DataDirError> {
+        if self.generations.contains(&generation) {
+            return Ok(());
+        }
+        if let Some(last) = self.generations.last() {
+            for core in last.logs() {
+                self.sync_log(&self.log_path(*last, core))?;
+            }
+        }
+        self.generations.push(generation);
+        let file = self.path.join(LOGS);
+        files::replace(&file, generations::print(&self.generations).as_bytes())
+            .map_err(|cause| DataDirError(format!("cannot write {}: {cause}", file.display())))
+    }
+
+    /// Where a log lies.
+    pub fn log_path(&self, generation: Generation, core: CoreId) -> PathBuf {
+        self.path.join(generation.log_name(core))
+    }
+
+    fn sync_log(&self, log: &Path) -> Result<(), DataDirError> {
+        let fail = |cause| DataDirError(format!("cannot read {}: {cause}", log.display()));
+        for entry in fs::read_dir(log).map_err(fail)? {
+            self.sync(&entry.map_err(fail)?.path())?;
+        }
+        self.sync(log)
+    }
+
+    fn sync(&self, path: &Path) -> Result<(), DataDirError> {
+        fs::File::open(path).and_then(|opened| opened.sync_all()).map_err(|cause| {
+            DataDirError(format!("cannot make {} durable: {cause}", path.display()))
+        })
     }
 }
 
-/// Where the log of `core` lies under the data directory `path`.
-pub fn log_path(path: &Path, core: base::CoreId) -> PathBuf {
-    path.join(format!("log-{:02}", core.0))
+/// Reads the generations of a data directory without opening it for use.
+pub fn read_generations(path: &Path, identity: &Identity) -> Result<Vec<Generation>, DataDirError> {
+    let file = path.join(LOGS);
+    match fs::read_to_string(&file) {
+        Ok(text) => generations::parse(&text).map_err(|why| {
+            DataDirError(format!(
+                "{} is damaged or not a Toroid file: {why}.\nFix: restore it from a copy; it is \
+                 needed to know which logs belong together, and in which order.",
+                file.display()
+            ))
+        }),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            if identity.format == 1 {
+                return Ok(vec![Generation { number: 0, cores: 1 }]);
+            }
+            refuse_lost_logs(path)?;
+            Ok(Vec::new())
+        }
+        Err(cause) => Err(DataDirError(format!("cannot read {}: {cause}", file.display()))),
+    }
+}
+
+/// Without the file there may be no log that holds anything: the first one is recorded before it
+/// is written.
+fn refuse_lost_logs(path: &Path) -> Result<(), DataDirError> {
+    let fail = |cause| DataDirError(format!("cannot read {}: {cause}", path.display()));
+    for entry in fs::read_dir(path).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_used = name.starts_with("log-")
+            && fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_some());
+        if is_used {
+            return Err(DataDirError(format!(
+                "{} holds the log '{name}' and no file '{LOGS}', which says how many cores wrote \
+                 it. Nothing was changed.\nFix: restore '{LOGS}' from a copy.",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the identity of a data directory without opening it for use.
 pub fn read_identity(path: &Path) -> Result<Option<Identity>, DataDirError> {
     let file = path.join(IDENTITY);
-    let text = match std::fs::read_to_string(&file) {
+    let text = match fs::read_to_string(&file) {
         Ok(text) => text,
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => {
             return Err(DataDirError(format!("cannot read {}: {cause}", file.display())));
         }
     };
-    parse_identity(&text).map(Some).map_err(|why| {
+    Identity::parse(&text).map(Some).map_err(|why| {
         DataDirError(format!(
             "{} is damaged or not a Toroid file: {why}.\nFix: restore it from a copy; it is \
              needed to know that the log beside it is this node's.",
@@ -132,7 +250,7 @@ pub fn read_identity(path: &Path) -> Result<Option<Identity>, DataDirError> {
 }
 
 fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
-    let entries = std::fs::read_dir(path).map_err(|cause| {
+    let entries = fs::read_dir(path).map_err(|cause| {
         DataDirError(format!(
             "cannot read the data directory {}: {cause}.\nFix: give it to the user that runs \
              toroid, or choose another with --dir.",
@@ -166,45 +284,14 @@ fn refuse_foreign(path: &Path) -> Result<(), DataDirError> {
 }
 
 fn make_identity(path: &Path, slices: u16) -> Result<Identity, DataDirError> {
-    let uuid = random_bytes().map_err(|cause| DataDirError(format!("no randomness: {cause}")))?;
-    let identity = Identity { uuid, slices };
+    let fail = |cause| DataDirError(format!("no randomness: {cause}"));
+    let uuid = random_bytes().map_err(fail)?;
+    let hash_seed = u64::from_le_bytes(random_bytes().map_err(fail)?);
+    let identity = Identity::new(uuid, slices, hash_seed);
     let file = path.join(IDENTITY);
-    files::replace(&file, print_identity(&identity).as_bytes())
+    files::replace(&file, identity.print().as_bytes())
         .map_err(|cause| DataDirError(format!("cannot write {}: {cause}", file.display())))?;
     Ok(identity)
-}
-
-fn print_identity(identity: &Identity) -> String {
-    let body =
-        format!("toroid-data {FORMAT}\nnode {}\nslices {}\n", hex(&identity.uuid), identity.slices);
-    let crc = crc32fast::hash(body.as_bytes());
-    format!("{body}crc32 {crc:08x}\n")
-}
-
-fn parse_identity(text: &str) -> Result<Identity, String> {
-    let mut words = text.split_whitespace();
-    let mut expect = |name: &str| match (words.next(), words.next()) {
-        (Some(found), Some(value)) if found == name => Ok(value.to_owned()),
-        _ => Err(format!("no line '{name}'")),
-    };
-    let format = expect("toroid-data")?;
-    if format != FORMAT.to_string() {
-        return Err(format!(
-            "it has format {format}, this version reads format {FORMAT}; use the version of \
-             toroid that wrote it, or a newer one"
-        ));
-    }
-    let uuid = expect("node")?;
-    let slices = expect("slices")?;
-    let crc = expect("crc32")?;
-    let body_size = text.find("crc32 ").ok_or("no line 'crc32'")?;
-    if crc != format!("{:08x}", crc32fast::hash(&text.as_bytes()[..body_size])) {
-        return Err("its checksum does not match".to_owned());
-    }
-    Ok(Identity {
-        uuid: unhex(&uuid).ok_or("the node id is malformed")?,
-        slices: slices.parse().map_err(|_| "the number of slices is malformed")?,
-    })
 }
 
 /// Bytes as hexadecimal digits.
@@ -224,27 +311,4 @@ fn unhex(text: &str) -> Option<[u8; 16]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_identity_is_read_back_and_any_change_of_it_is_noticed() {
-        let identity = Identity { uuid: *b"0123456789abcdef", slices: 1 };
-        let text = print_identity(&identity);
-        assert_eq!(parse_identity(&text).as_ref(), Ok(&identity));
-        for position in 0..text.len() - 1 {
-            let mut bytes = text.clone().into_bytes();
-            bytes[position] ^= 1;
-            let changed = String::from_utf8_lossy(&bytes).into_owned();
-            assert_ne!(parse_identity(&changed).as_ref(), Ok(&identity), "byte {position}");
-        }
-    }
-
-    #[test]
-    fn a_newer_format_is_refused_with_its_number() {
-        let text =
-            print_identity(&Identity { uuid: [7; 16], slices: 1 }).replace("data 1", "data 2");
-        let error = parse_identity(&text).expect_err("the format is newer");
-        assert!(error.contains("format 2"), "{error}");
-    }
-}
+mod tests;

@@ -40,4 +40,10 @@ impl Failure {
     pub fn new(status: Status, message: impl std::fmt::Display) -> Self {
         Self { status, message: message.to_string() }
     }
+
+    /// Says it and ends the process, whatever the other threads are doing.
+    pub fn exit(self) -> ! {
+        eprintln!("toroid: {}", self.message);
+        std::process::exit(i32::from(self.status.code()))
+    }
 }

@@ -12,6 +12,8 @@ mod config;
 mod data_dir;
 mod exit;
 mod log_files;
+mod recovery;
+mod replay;
 mod serve;
 mod shell;
 mod wal_tool;
@@ -23,9 +25,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match command_line::run() {
         Ok(status) => ExitCode::from(status.code()),
-        Err(failure) => {
-            eprintln!("toroid: {}", failure.message);
-            ExitCode::from(failure.status.code())
-        }
+        Err(failure) => failure.exit(),
     }
 }

@@ -3,25 +3,24 @@
 //! What can be refused is refused before anything is changed, in the order in which a newcomer
 //! meets it: the kernel, the directory, the address, the log.
 
-use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+mod banner;
+mod cores;
+
+use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use base::CoreId;
-use node::{Boot, Facts, Node};
-use runtime::{Options, Ring, listen};
-use tuning::Storage;
-use wal::Recovered;
+use node::{Facts, NodeStart, Topology};
+use runtime::listen;
 
 use crate::chance::random_bytes;
 use crate::config::{Config, LogLevel};
-use crate::data_dir::{DataDir, hex};
+use crate::data_dir::{DataDir, DataDirError, hex};
 use crate::exit::{Failure, Status};
-use crate::log_files::DirectLog;
-use crate::shell::{Banner, Shell};
-
-/// The core that serves.
-const CORE: CoreId = CoreId(0);
+use crate::recovery::{LogError, log_config};
+use crate::replay::{Replayed, replay};
+use banner::Found;
+use cores::{CoreStart, Cores};
 
 /// An idle log is sealed after this long: microseconds.
 const SEAL_AFTER_US: u64 = 5_000;
@@ -33,69 +32,82 @@ pub fn run(config: &Config) -> Result<Status, Failure> {
     if let Err(cause) = runtime::raise_open_files() {
         tracing::warn!("cannot raise the limit of open files: {cause}");
     }
-    let directory = DataDir::open(&config.dir, config.slices)
-        .map_err(|cause| Failure::new(Status::Directory, cause))?;
-    let listeners = open_listeners(config)?;
-    // The ring belongs to the thread that opens it.
-    let core = std::thread::scope(|scope| {
-        let worker = std::thread::Builder::new()
-            .name("core-0".to_owned())
-            .spawn_scoped(scope, || run_core(config, &directory, listeners))
-            .map_err(|cause| Failure::new(Status::Failed, cause))?;
-        worker.join().map_err(|_| Failure::new(Status::Failed, "the core panicked"))?
-    });
-    if core.is_ok() {
-        tracing::warn!("stopped: everything acknowledged is on the disk");
-    }
-    core
-}
+    let mut directory = DataDir::open(&config.dir, config.slices).map_err(no_directory)?;
+    let cpus = runtime::inherited_cpus().map_err(|cause| Failure::new(Status::Kernel, cause))?;
+    let topology = topology(config, &directory, cpus.len())?;
+    // From here on the directives say what is in force.
+    let config =
+        Config { cores: Some(topology.cores()), slices: Some(topology.slices()), ..config.clone() };
+    let listeners = open_listeners(&config, topology.cores())?;
+    let generation = directory.generation_for(topology.cores());
+    directory.make_logs(generation).map_err(no_directory)?;
+    let cores = Cores::open(&config, &directory, generation, &cpus)?;
 
-fn run_core(
-    config: &Config,
-    directory: &DataDir,
-    listeners: Vec<TcpListener>,
-) -> Result<Status, Failure> {
-    let pinned = pin()?;
-    let log_path = directory.log_path(CORE);
-    std::fs::create_dir_all(&log_path).map_err(|cause| {
-        let text = format!("cannot make the log directory {}: {cause}", log_path.display());
-        Failure::new(Status::Directory, text)
-    })?;
-    std::fs::File::open(directory.path())
-        .and_then(|opened| opened.sync_all())
-        .map_err(|cause| Failure::new(Status::Directory, cause))?;
-    let mut ring = Ring::open(Options {
-        connections_max: config.maxclients,
-        ..Options::new(log_path.clone())
-    })
-    .map_err(|cause| Failure::new(Status::Kernel, cause))?;
-    for notice in ring.notices() {
-        tracing::warn!("{notice}");
-    }
-    ring.hold(directory.lock()).map_err(|cause| Failure::new(Status::Kernel, cause))?;
-    ring.watch_signals().map_err(|cause| Failure::new(Status::Kernel, cause))?;
-
-    let mut node_config = node_config(config, directory)
+    let node_config = node_config(&config, &directory, topology)
         .map_err(|cause| Failure::new(Status::Failed, format!("no randomness: {cause}")))?;
-    // The limit of open files may have lowered it; the ring's notice says so.
-    node_config.clients_max = node_config.clients_max.min(ring.connections_max() as usize);
-    let wal_config = node_config.wal.clone();
-    let mut boot = Boot::new(node_config);
     let started = Instant::now();
-    let mut log = DirectLog::new(&log_path);
-    let recovered = wal::recover(&mut log, &wal_config, &mut |_, record| boot.replay(record))
-        .map_err(|error| damage(directory, error))?;
-    let recovery = Recovery::of(&recovered, &boot, started.elapsed().as_secs_f64());
-    for warning in &recovered.warnings {
+    let Replayed { starts, logs, summary } =
+        replay(&directory, topology, generation, &node_config.wal, node_config.hash_seed)
+            .map_err(|error| damage(&directory, &error))?;
+    let seconds = started.elapsed().as_secs_f64();
+    for warning in &summary.warnings {
         tracing::warn!("recovery: {warning}");
     }
-    let banner = banner(config, directory, recovery, pinned);
-    let node =
-        Node::new(boot, recovered, runtime::now()).map_err(|error| damage(directory, error))?;
-    Shell::new(node, ring, listeners, banner).run()
+    directory.begin(generation).map_err(no_directory)?;
+    let found = Found { topology, generation, cpus: cores.cpus().to_vec(), summary, seconds };
+    let welcome = banner::welcome(&config, &directory, found);
+    let mut slices: Vec<Vec<_>> = (0..topology.cores()).map(|_| Vec::new()).collect();
+    for (start, slice) in starts.into_iter().zip((0..).map(base::SliceId)) {
+        slices[usize::from(topology.owner(slice).0)].push(start);
+    }
+    let parts = generation.logs().zip(slices).zip(logs.into_iter().zip(listeners));
+    let starts: Vec<CoreStart> = parts
+        .map(|((core, slices), (recovered, listeners))| {
+            let mut config = node_config.clone();
+            config.wal = log_config(&node_config.wal, generation, core);
+            // The limit of open files may have lowered it; a notice said so.
+            config.clients_max = config.clients_max.min(cores.connections_max());
+            let node = NodeStart { core, topology, config, slices, recovered };
+            CoreStart { node, listeners }
+        })
+        .collect();
+    cores.run(starts, welcome)?;
+    tracing::warn!("stopped: everything acknowledged is on the disk");
+    Ok(Status::Done)
 }
 
-fn damage(directory: &DataDir, error: impl std::fmt::Display) -> Failure {
+/// How many cores serve how many slices.
+fn topology(config: &Config, directory: &DataDir, cpus: usize) -> Result<Topology, Failure> {
+    let slices = directory.identity.slices;
+    let Some(cores) = config.cores else {
+        let cores = u16::try_from(cpus).unwrap_or(u16::MAX).min(slices);
+        return Ok(Topology::new(cores, slices));
+    };
+    if slices < cores {
+        let text = format!(
+            "cores is {cores}, but the data in {} has {slices} slices, and a slice is served by \
+             one core.\nFix: set cores to {slices} or less. For more, start with an empty --dir \
+             and --slices {}, and copy the data over.",
+            directory.path().display(),
+            cores.next_power_of_two()
+        );
+        return Err(Failure::new(Status::Usage, text));
+    }
+    if cpus < usize::from(cores) {
+        tracing::warn!(
+            "cores is {cores}, but this process may use {cpus} processors: cores that share one \
+             wait for each other. Fix: set cores to {cpus} or less, or allow more processors \
+             (taskset, CPUAffinity=, --cpuset-cpus)"
+        );
+    }
+    Ok(Topology::new(cores, slices))
+}
+
+fn no_directory(error: DataDirError) -> Failure {
+    Failure::new(Status::Directory, error)
+}
+
+fn damage(directory: &DataDir, error: &LogError) -> Failure {
     let path = directory.path().display();
     Failure::new(
         Status::Damage,
@@ -107,27 +119,26 @@ fn damage(directory: &DataDir, error: impl std::fmt::Display) -> Failure {
     )
 }
 
-/// Pins this thread to the first core it may use; returns which.
-fn pin() -> Result<usize, Failure> {
-    let cpus = runtime::inherited_cpus().map_err(|cause| Failure::new(Status::Kernel, cause))?;
-    let first = *cpus.first().expect("a running thread may use a core");
-    runtime::pin(first).map_err(|cause| Failure::new(Status::Kernel, cause))?;
-    Ok(first)
-}
-
-fn open_listeners(config: &Config) -> Result<Vec<TcpListener>, Failure> {
-    let mut listeners = Vec::new();
+/// The listening sockets of each core. The first of an address is bound alone, so that an occupied
+/// port is refused; the others join it, and the kernel divides the clients among them.
+fn open_listeners(config: &Config, cores: u16) -> Result<Vec<Vec<TcpListener>>, Failure> {
+    let mut listeners: Vec<Vec<TcpListener>> = (0..cores).map(|_| Vec::new()).collect();
     for bind in &config.bind {
         let address = SocketAddr::new(bind.address, config.port);
         match listen::first(address, config.tcp_backlog) {
-            Ok(listener) => listeners.push(listener),
+            Ok(listener) => listeners[0].push(listener),
             Err(error) if bind.optional && is_missing(&error.error) => {
                 tracing::info!("not listening on {address}: the host does not have it");
+                continue;
             }
             Err(error) => return Err(Failure::new(Status::Address, error)),
         }
+        for others in &mut listeners[1..] {
+            let joined = listen::join(address, config.tcp_backlog);
+            others.push(joined.map_err(|error| Failure::new(Status::Address, error))?);
+        }
     }
-    if listeners.is_empty() {
+    if listeners[0].is_empty() {
         let text = "none of the addresses of `bind` exists on this host.\nFix: set bind to one \
                     that does, for example --bind 127.0.0.1";
         return Err(Failure::new(Status::Address, text));
@@ -141,7 +152,12 @@ fn is_missing(error: &std::io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-fn node_config(config: &Config, directory: &DataDir) -> std::io::Result<node::Config> {
+/// What is the same for all cores.
+fn node_config(
+    config: &Config,
+    directory: &DataDir,
+    topology: Topology,
+) -> std::io::Result<node::Config> {
     let seed = u64::from_le_bytes(random_bytes()?);
     let run_id: [u8; 20] = random_bytes()?;
     let shown = |path: Option<std::path::PathBuf>| {
@@ -149,7 +165,7 @@ fn node_config(config: &Config, directory: &DataDir) -> std::io::Result<node::Co
     };
     Ok(node::Config {
         wal: wal::Config {
-            log: CORE,
+            log: CoreId(0),
             node_uuid: directory.identity.uuid,
             segment_size: config.wal_segment_size,
             frames_in_flight: config.wal_frames_in_flight,
@@ -164,7 +180,7 @@ fn node_config(config: &Config, directory: &DataDir) -> std::io::Result<node::Co
         protected_mode: config.protected_mode,
         clients_max: config.maxclients as usize,
         output_size_pause: base::limits::OUTPUT_SIZE_PAUSE,
-        output_budget: base::limits::OUTPUT_BUDGET,
+        output_budget: base::limits::OUTPUT_BUDGET / usize::from(topology.cores()),
         entry_size_max: base::limits::ENTRY_SIZE_MAX,
         settings: config.values(),
         facts: Facts {
@@ -180,88 +196,7 @@ fn node_config(config: &Config, directory: &DataDir) -> std::io::Result<node::Co
             total_memory: tuning::memory_limit().map_or(0, |limit| limit.bytes),
         },
         seed,
-    })
-}
-
-/// What recovery found, for the banner.
-struct Recovery {
-    frames: u64,
-    bytes: u64,
-    effects: u64,
-    keys: usize,
-    cut: Option<String>,
-    seconds: f64,
-}
-
-impl Recovery {
-    fn of(recovered: &Recovered, boot: &Boot, seconds: f64) -> Self {
-        Self {
-            frames: recovered.frames,
-            bytes: recovered.bytes,
-            effects: boot.effect_count(),
-            keys: boot.key_count(),
-            cut: recovered.cut.as_ref().map(ToString::to_string),
-            seconds,
-        }
-    }
-}
-
-fn banner(config: &Config, directory: &DataDir, recovery: Recovery, cpu: usize) -> Banner {
-    let durability = match config.durability {
-        node::Durability::Local => {
-            "local: a write is answered once it is on stable storage".to_owned()
-        }
-        node::Durability::Memory => format!(
-            "memory: a write is answered at execution; a crash may lose at most the last {} ms",
-            config.memory_durability_age_ms
-        ),
-    };
-    let addresses: Vec<IpAddr> = config.bind.iter().map(|bind| bind.address).collect();
-    let (port, path, is_new) = (config.port, directory.path().to_owned(), directory.is_new);
-    let storage = tuning::storage(&path).ok();
-    let mut findings = tuning::check();
-    findings.extend(storage.iter().flat_map(Storage::findings));
-    Box::new(move |_| {
-        let mut text = String::new();
-        let mut line = |name: &str, value: &str| {
-            text.push_str(&format!("{name:>12}  {value}\n"));
-        };
-        line("toroid", env!("CARGO_PKG_VERSION"));
-        line("cores", &format!("1 (cpu {cpu}), 1 slice"));
-        line("directory", &format!("{}{}", path.display(), if is_new { " (new)" } else { "" }));
-        if let Some(storage) = &storage {
-            line("disk", &storage.summary());
-        }
-        line("durability", &durability);
-        line(
-            "recovered",
-            &format!(
-                "{} keys by {} effects from {} frames ({:.1} MiB) in {:.3} s",
-                recovery.keys,
-                recovery.effects,
-                recovery.frames,
-                recovery.bytes as f64 / f64::from(1 << 20),
-                recovery.seconds
-            ),
-        );
-        if let Some(cut) = &recovery.cut {
-            line("torn tail", &format!("{cut}; nothing acknowledged was in it"));
-        }
-        for finding in &findings {
-            line("warning", &finding.to_string());
-        }
-        for address in &addresses {
-            line("listening", &SocketAddr::new(*address, port).to_string());
-        }
-        let host = addresses.first().map(ToString::to_string).unwrap_or_default();
-        line("connect", &format!("redis-cli -h {host} -p {port}"));
-        line("ready", &format!("pid {}", std::process::id()));
-        let mut out = std::io::stdout().lock();
-        // A closed standard output is not a reason to stop serving.
-        let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        if let Err(cause) = printed {
-            tracing::warn!("cannot print the banner: {cause}");
-        }
+        hash_seed: directory.identity.hash_seed,
     })
 }
 

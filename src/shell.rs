@@ -1,65 +1,147 @@
 //! The shell of a core: carries out what the node asks for and tells it what happened.
 //!
 //! It decides nothing. The one place where a node's Output becomes a call of `runtime` and a
-//! completion becomes an Event:
+//! completion, or another core's parcel, becomes an Event:
 //!
 //! ```text
-//! loop { events -> node.handle; node.close_turn; outputs -> ring; one io_uring_enter }
+//! loop { events -> node.handle; node.close_turn; outputs -> ring, mesh; one io_uring_enter }
 //! ```
 
+use std::collections::VecDeque;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use base::Now;
-use node::{Event, Node, Output};
+use base::{CoreId, Now};
+use node::{Event, Node, Output, Parcel};
+use runtime::mesh::Port;
 use runtime::{DiskError, Ring};
 use wal::IoError;
 
 use crate::exit::{Failure, Status};
 
+/// How soon a parcel that found its ring full is tried again: microseconds.
+const LATE_US: u64 = 50;
+
 /// One core at work. Owner: core.
 pub struct Shell {
     node: Node,
     ring: Ring,
+    port: Port<Parcel>,
+    /// By core, what its ring has had no room for; nothing overtakes it.
+    late: Vec<VecDeque<Box<Parcel>>>,
+    /// By core, whether it must not sleep over what it was sent in this turn.
+    to_wake: Vec<bool>,
     /// Bound, and listened on once the node has recovered.
     listeners: Vec<TcpListener>,
-    /// Told once when clients are welcome.
-    on_listen: Option<Banner>,
-    shutting_down: bool,
+    welcome: Arc<Welcome>,
+    clients: Arc<Clients>,
+    is_listening: bool,
+    /// Asked to stop, and whether the node knows.
+    stopping: Option<Stopping>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    Asked,
+    Told,
 }
 
 /// What is printed when clients are welcome.
-pub type Banner = Box<dyn FnOnce(&Node) + Send>;
+pub type Banner = Box<dyn FnOnce() + Send>;
 
-/// What carrying out the outputs led to.
-enum Next {
-    Go,
-    Exit,
+/// Counts the cores that have come to listen; the last one prints. Owner: all cores.
+pub struct Welcome {
+    missing: AtomicUsize,
+    banner: Mutex<Option<Banner>>,
+}
+
+impl Welcome {
+    pub fn new(cores: usize, banner: Banner) -> Self {
+        Self { missing: AtomicUsize::new(cores), banner: Mutex::new(Some(banner)) }
+    }
+
+    fn arrive(&self) {
+        if self.missing.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let banner = self.banner.lock().expect("only the last core takes it").take();
+        banner.expect("only the last core takes it")();
+    }
+}
+
+/// The clients of each core, so that all together keep to `maxclients`. Owner: all cores.
+pub struct Clients {
+    counts: Vec<AtomicUsize>,
+}
+
+impl Clients {
+    pub fn new(cores: usize) -> Self {
+        Self { counts: (0..cores).map(|_| AtomicUsize::new(0)).collect() }
+    }
+
+    /// Those of the others, a moment ago.
+    fn elsewhere(&self, core: usize) -> usize {
+        let others = self.counts.iter().enumerate().filter(|(other, _)| *other != core);
+        others.map(|(_, count)| count.load(Ordering::Acquire)).sum()
+    }
 }
 
 impl Shell {
-    pub fn new(node: Node, ring: Ring, listeners: Vec<TcpListener>, on_listen: Banner) -> Self {
-        Self { node, ring, listeners, on_listen: Some(on_listen), shutting_down: false }
+    pub fn new(
+        node: Node,
+        ring: Ring,
+        port: Port<Parcel>,
+        listeners: Vec<TcpListener>,
+        welcome: Arc<Welcome>,
+        clients: Arc<Clients>,
+    ) -> Self {
+        Self {
+            node,
+            ring,
+            late: (0..port.cores()).map(|_| VecDeque::new()).collect(),
+            to_wake: vec![false; port.cores()],
+            port,
+            listeners,
+            welcome,
+            clients,
+            is_listening: false,
+            stopping: None,
+        }
     }
 
-    /// Runs until a signal ends it or the log fails.
-    pub fn run(mut self) -> Result<Status, Failure> {
-        loop {
+    /// Runs until the node has nothing more to do or the log fails.
+    pub fn run(mut self) -> Result<(), Failure> {
+        let mut is_done = false;
+        // The last parcels of a node that is done still have to reach the others.
+        while !is_done || self.is_late() {
             let now = runtime::now();
+            self.take_parcels(now);
             self.take_events(now)?;
             self.node.close_turn(now);
-            if let Next::Exit = self.carry_out()? {
-                return Ok(Status::Done);
-            }
-            self.ring
-                .submit_and_wait(self.node.poll_timeout())
-                .map_err(|cause| Failure::new(Status::Kernel, cause))?;
+            is_done |= self.carry_out()?;
+            self.wake_others();
+            let deadline = if is_done { Some(now.monotonic_us + LATE_US) } else { self.deadline() };
+            self.sleep(deadline)?;
+        }
+        Ok(())
+    }
+
+    fn take_parcels(&mut self, now: Now) {
+        while let Some((from, parcel)) = self.port.poll() {
+            let from = CoreId(u16::try_from(from).expect("a node has a few cores"));
+            self.node.handle(Event::Parcel { from, parcel }, now);
         }
     }
 
     fn take_events(&mut self, now: Now) -> Result<(), Failure> {
-        while let Some(event) = self.ring.poll_event() {
+        let Self { node, ring, port, clients, stopping, .. } = self;
+        while let Some(event) = ring.poll_event() {
             let event = match event {
-                runtime::Event::Accepted { id, peer, local } => Event::Accepted { id, peer, local },
+                runtime::Event::Accepted { id, peer, local } => {
+                    node.set_clients_elsewhere(clients.elsewhere(port.own()));
+                    Event::Accepted { id, peer, local }
+                }
                 runtime::Event::Received { id, bytes } => Event::Received { id, bytes },
                 runtime::Event::Sent { id, buffer } => Event::Sent { id, buffer },
                 runtime::Event::Ended { id } => Event::Ended { id },
@@ -68,23 +150,42 @@ impl Shell {
                     Event::Log(wal::Event { token, result: result.map_err(io_error) })
                 }
                 runtime::Event::Signal(signal) => {
-                    if self.shutting_down {
+                    if stopping.is_some() {
                         let text = format!("{signal:?} again: not waiting for clients or the log");
                         return Err(Failure::new(Status::Forced, text));
                     }
-                    self.shutting_down = true;
+                    *stopping = Some(Stopping::Asked);
                     tracing::warn!("{signal:?}: finishing what was accepted, then exiting");
-                    Event::Shutdown
+                    continue;
                 }
             };
-            self.node.handle(event, now);
+            let is_crowd = matches!(event, Event::Accepted { .. } | Event::Closed { .. });
+            node.handle(event, now);
+            if is_crowd {
+                clients.counts[port.own()].store(node.client_count(), Ordering::Release);
+            }
+        }
+        // A core that stops in the middle of its start would leave the others waiting for it.
+        if *stopping == Some(Stopping::Asked) && (self.is_listening || port.cores() == 1) {
+            *stopping = Some(Stopping::Told);
+            node.handle(Event::Shutdown, now);
         }
         Ok(())
     }
 
-    fn carry_out(&mut self) -> Result<Next, Failure> {
-        let Self { node, ring, listeners, on_listen, .. } = self;
-        let mut welcome = false;
+    /// True if the node is done.
+    fn carry_out(&mut self) -> Result<bool, Failure> {
+        let Self { node, ring, port, late, to_wake, .. } = self;
+        for (to, late) in late.iter_mut().enumerate() {
+            while let Some(parcel) = late.pop_front() {
+                to_wake[to] = true;
+                if let Err(parcel) = port.send(to, parcel) {
+                    late.push_front(parcel);
+                    break;
+                }
+            }
+        }
+        let (mut welcome, mut is_done) = (false, false);
         while let Some(output) = node.poll_output() {
             match output {
                 Output::Send { id, buffer } => ring.send(id, buffer),
@@ -92,19 +193,58 @@ impl Shell {
                 Output::StopReceive { id } => ring.stop_receive(id),
                 Output::StartReceive { id } => ring.start_receive(id),
                 Output::Log(output) => carry_out_log(ring, output)?,
+                Output::Parcel { to, parcel, wake } => {
+                    let to = usize::from(to.0);
+                    to_wake[to] |= wake;
+                    if !late[to].is_empty() {
+                        late[to].push_back(parcel);
+                    } else if let Err(parcel) = port.send(to, parcel) {
+                        // Whoever lets its ring fill must not sleep over it.
+                        to_wake[to] = true;
+                        late[to].push_back(parcel);
+                    }
+                }
                 Output::Listen => welcome = true,
-                Output::Exit => return Ok(Next::Exit),
+                Output::Exit => is_done = true,
             }
         }
         if welcome {
-            for listener in listeners.drain(..) {
+            for listener in self.listeners.drain(..) {
                 ring.listen(listener).map_err(|cause| Failure::new(Status::Address, cause))?;
             }
-            if let Some(banner) = on_listen.take() {
-                banner(node);
+            self.is_listening = true;
+            self.welcome.arrive();
+        }
+        Ok(is_done)
+    }
+
+    /// Who sleeps over what it was sent is woken, by this turn's submission.
+    fn wake_others(&mut self) {
+        let Self { ring, port, to_wake, .. } = self;
+        for (core, wake) in to_wake.iter_mut().enumerate() {
+            if std::mem::take(wake) && port.must_wake(core) {
+                ring.wake(core);
             }
         }
-        Ok(Next::Go)
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let late = self.is_late().then(|| runtime::now().monotonic_us + LATE_US);
+        let asked = self.stopping == Some(Stopping::Asked) && self.is_listening;
+        let asked = asked.then_some(0);
+        [self.node.poll_timeout(), late, asked].into_iter().flatten().min()
+    }
+
+    fn is_late(&self) -> bool {
+        self.late.iter().any(|late| !late.is_empty())
+    }
+
+    /// Submits what was asked for; sleeps unless there is a parcel to take.
+    fn sleep(&mut self, deadline: Option<u64>) -> Result<(), Failure> {
+        let deadline = if self.port.try_sleep() { deadline } else { Some(0) };
+        let entered = self.ring.submit_and_wait(deadline);
+        self.port.wake_up();
+        entered.map_err(|cause| Failure::new(Status::Kernel, cause))
     }
 }
 

@@ -2,14 +2,17 @@
 //!
 //! `inspect` prints what is there, `dump` the records too, `verify` what a start would find.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use base::{CoreId, FrameSequence};
 use wal::{Finding, FrameHeader, Life, Record, Run};
 
-use crate::data_dir::hex;
+use crate::data_dir::{self, Generation, hex};
 use crate::exit::{Failure, Status};
 use crate::log_files::MappedLog;
+use crate::recovery::{self, LogEnd};
 
 /// Prints segments, frames, gaps and their reasons.
 pub fn inspect(directory: &Path) -> Result<Status, Failure> {
@@ -21,56 +24,92 @@ pub fn dump(directory: &Path) -> Result<Status, Failure> {
     print(directory, Detail::Records)
 }
 
-/// Checks everything; only a log without a problem ends with success.
+/// Checks everything; only logs without a problem, alone and together, end with success.
 pub fn verify(directory: &Path) -> Result<Status, Failure> {
     let mut status = Status::Done;
-    for path in logs(directory)? {
-        let mut log = MappedLog::new(&path);
-        let name = path.display();
-        let verified = wal::verify(&mut log).map_err(|error| unreadable(&path, &error))?;
-        let Some(verified) = verified else {
-            println!("{name}: empty: no file says whose log it is");
-            continue;
-        };
-        let mut problems: Vec<String> = verified
-            .problems
-            .iter()
-            .map(|problem| {
-                format!("{} offset {}: {}", problem.file, problem.offset, problem.reason)
-            })
-            .collect();
-        let mut records = 0_u64;
-        wal::inspect(&mut log, &mut |finding| {
-            if let Finding::Record { sequence, record: Record::Entry { index, body, .. }, .. } =
-                finding
-            {
-                records += 1;
-                if let Err(reason) = node::describe(body) {
-                    problems.push(format!("frame {sequence}, entry {index}: {reason}"));
-                }
-            }
-        })
-        .map_err(|error| unreadable(&path, &error))?;
-        match &verified.recovered {
-            Ok(recovered) => {
-                let (frames, bytes) = (recovered.frames, recovered.bytes);
-                let last = recovered.last;
-                println!("{name}: {frames} frames to {last}, {records} entries, {bytes} bytes");
-                if let Some(cut) = &recovered.cut {
-                    println!("{name}: a start will have {cut}");
-                }
-            }
-            Err(_) => println!("{name}: a start will be refused"),
+    let mut ends: BTreeMap<u32, Vec<LogEnd>> = BTreeMap::new();
+    for log in logs(directory)? {
+        let (problems, end) = verify_log(&log.path)?;
+        if let (Some((generation, core)), Some(end)) = (log.name, end) {
+            ends.entry(generation).or_default().push(LogEnd { log: CoreId(core), ..end });
         }
         for problem in &problems {
-            println!("{name}: problem: {problem}");
-        }
-        if !problems.is_empty() {
+            println!("{}: problem: {problem}", log.path.display());
             status = Status::Damage;
         }
     }
+    for (number, ends) in &ends {
+        if let Some(lost) = recovery::find_lost(ends) {
+            let cores = ends.iter().map(|end| end.log.0 + 1).max().unwrap_or(1);
+            let generation = Generation { number: *number, cores };
+            let path = directory.join(generation.log_name(lost.log));
+            let problem = lost.describe(generation, &mut MappedLog::new(&path));
+            println!("{}: problem: {problem}", path.display());
+            status = Status::Damage;
+        }
+    }
+    for problem in missing_logs(directory)? {
+        println!("{}: problem: {problem}", directory.display());
+        status = Status::Damage;
+    }
     println!("{}", if status == Status::Done { "no problem found" } else { "problems found" });
     Ok(status)
+}
+
+/// What is wrong with one log, and where it ends if a start would take it.
+fn verify_log(path: &Path) -> Result<(Vec<String>, Option<LogEnd>), Failure> {
+    let mut log = MappedLog::new(path);
+    let name = path.display();
+    let verified = wal::verify(&mut log).map_err(|error| unreadable(path, &error))?;
+    let Some(verified) = verified else {
+        println!("{name}: empty: no file says whose log it is");
+        let (last, hints) = (FrameSequence::NONE, Vec::new());
+        return Ok((Vec::new(), Some(LogEnd { log: CoreId(0), last, hints, cut: None })));
+    };
+    let mut problems: Vec<String> = verified
+        .problems
+        .iter()
+        .map(|problem| format!("{} offset {}: {}", problem.file, problem.offset, problem.reason))
+        .collect();
+    let mut records = 0_u64;
+    wal::inspect(&mut log, &mut |finding| {
+        if let Finding::Record { sequence, record: Record::Entry { index, body, .. }, .. } = finding
+        {
+            records += 1;
+            if let Err(reason) = node::describe(body) {
+                problems.push(format!("frame {sequence}, entry {index}: {reason}"));
+            }
+        }
+    })
+    .map_err(|error| unreadable(path, &error))?;
+    match &verified.recovered {
+        Ok(recovered) => {
+            let (frames, bytes) = (recovered.frames, recovered.bytes);
+            let last = recovered.last;
+            println!("{name}: {frames} frames to {last}, {records} entries, {bytes} bytes");
+            if let Some(cut) = &recovered.cut {
+                println!("{name}: a start will have {cut}");
+            }
+        }
+        Err(_) => println!("{name}: a start will be refused"),
+    }
+    let recovered = verified.recovered.as_ref().ok();
+    let end = recovered.map(|recovered| LogEnd::of((verified.identified.log, recovered)));
+    Ok((problems, end))
+}
+
+/// The logs that a data directory is known to have and does not.
+fn missing_logs(directory: &Path) -> Result<Vec<String>, Failure> {
+    let fail = |error| Failure::new(Status::Directory, error);
+    let Some(identity) = data_dir::read_identity(directory).map_err(fail)? else {
+        return Ok(Vec::new());
+    };
+    let generations = data_dir::read_generations(directory, &identity).map_err(fail)?;
+    let names = generations.iter().flat_map(|generation| {
+        generation.logs().map(|core| generation.log_name(core)).collect::<Vec<_>>()
+    });
+    let missing = names.filter(|name| !directory.join(name).is_dir());
+    Ok(missing.map(|name| format!("the log '{name}' is missing")).collect())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +120,7 @@ enum Detail {
 
 fn print(directory: &Path, detail: Detail) -> Result<Status, Failure> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for path in logs(directory)? {
+    for Log { path, .. } in logs(directory)? {
         let mut written = writeln!(out, "{}", path.display());
         wal::inspect(&mut MappedLog::new(&path), &mut |finding| {
             if written.is_ok() {
@@ -200,8 +239,14 @@ fn print_record(
     }
 }
 
-/// The log directories of a data directory; a log directory stands for itself.
-fn logs(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// A log, and the generation and core that its name tells.
+struct Log {
+    path: PathBuf,
+    name: Option<(u32, u16)>,
+}
+
+/// The logs of a data directory, generation by generation; a log's own directory stands for itself.
+fn logs(directory: &Path) -> Result<Vec<Log>, Failure> {
     let missing = |cause: &dyn std::fmt::Display| {
         let text = format!(
             "cannot read {}: {cause}.\nFix: name a data directory of toroid.",
@@ -214,18 +259,20 @@ fn logs(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     for entry in std::fs::read_dir(directory).map_err(|cause| missing(&cause))? {
         let entry = entry.map_err(|cause| missing(&cause))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("log-") && entry.path().is_dir() {
-            found.push(entry.path());
+        if let Some(name) = Generation::parse_log_name(&name)
+            && entry.path().is_dir()
+        {
+            found.push(Log { path: entry.path(), name: Some(name) });
         }
         is_log |= wal::LogFile::parse(&name).is_some();
     }
     if is_log {
-        found.push(directory.to_owned());
+        found.push(Log { path: directory.to_owned(), name: None });
     }
     if found.is_empty() {
         return Err(missing(&"it holds no log"));
     }
-    found.sort();
+    found.sort_by_key(|log| log.name);
     Ok(found)
 }
 

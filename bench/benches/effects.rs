@@ -18,13 +18,18 @@ fn apply(c: &mut Criterion) {
     let mut group = c.benchmark_group("effects");
     group.throughput(Throughput::Elements(KEYS as u64));
     group.bench_function("apply_and_log_put_string_100", |b| {
-        let mut keyspace = Keyspace::new(1);
+        let mut keyspace = Keyspace::new(1, 0..base::limits::SLOTS);
         let mut batch = Batch::default();
         let mut body = Vec::new();
         b.iter(|| {
             let mut writer = KeyspaceWriter::new(&mut keyspace, &mut batch);
             for key in &keys {
-                writer.apply(Effect::PutString { db: 0, key, value: black_box(&value) });
+                writer.apply(Effect::PutString {
+                    db: 0,
+                    key,
+                    value: black_box(&value),
+                    expire_ms: None,
+                });
             }
             batch.take_touched().for_each(|hash| _ = black_box(hash));
             batch.close_into(1, &mut body);
@@ -35,15 +40,18 @@ fn apply(c: &mut Criterion) {
         b.iter(|| {
             out.clear();
             for key in &keys {
-                Effect::PutString { db: 0, key, value: &value }.encode(black_box(&mut out));
+                Effect::PutString { db: 0, key, value: &value, expire_ms: None }
+                    .encode(black_box(&mut out));
             }
         });
     });
     group.bench_function("replay_put_string_100", |b| {
-        let mut keyspace = Keyspace::new(1);
+        let mut keyspace = Keyspace::new(1, 0..base::limits::SLOTS);
         let mut batch = Batch::default();
         let mut writer = KeyspaceWriter::new(&mut keyspace, &mut batch);
-        keys.iter().for_each(|key| writer.apply(Effect::PutString { db: 0, key, value: &value }));
+        keys.iter().for_each(|key| {
+            writer.apply(Effect::PutString { db: 0, key, value: &value, expire_ms: None })
+        });
         batch.take_touched().for_each(drop);
         let mut body = Vec::new();
         batch.close_into(1, &mut body);

@@ -33,6 +33,8 @@ pub enum Run {
     /// On every slice.
     ReadAll(ReadHandler),
     WriteAll(WriteHandler),
+    /// On nothing: it says what it always says.
+    Plain(fn(&mut dyn ReplySink)),
     /// By its subcommand.
     Container(&'static [Command<Run>]),
 }
@@ -42,14 +44,14 @@ impl Runs for Run {
         match self {
             Run::Read(_) | Run::ReadAll(_) => Access::Read,
             Run::Write(_) | Run::WriteAll(_) => Access::Write,
-            Run::Container(_) => Access::None,
+            Run::Plain(_) | Run::Container(_) => Access::None,
         }
     }
 
     fn subcommands(&self) -> &'static [Command<Self>] {
         match self {
             Run::Container(subcommands) => subcommands,
-            Run::Read(_) | Run::Write(_) | Run::ReadAll(_) | Run::WriteAll(_) => &[],
+            _ => &[],
         }
     }
 }
@@ -120,10 +122,6 @@ impl<'a> ReadCx<'a> {
     pub(crate) fn string(&mut self, key: &[u8]) -> Result<Option<&'a [u8]>, CommandError> {
         self.look(Lookup::Read, key).map(string_of).transpose()
     }
-
-    pub(crate) fn notify(&mut self, class: Class, name: &'static str, key: &[u8]) {
-        self.notes.notify(self.notify_classes, class, name, (self.db, key));
-    }
 }
 
 impl WriteCx<'_> {
@@ -131,9 +129,24 @@ impl WriteCx<'_> {
     ///
     /// # Panics
     ///
-    /// If the effect does not fit what is there: a handler looks before it deletes.
+    /// If the effect is on more than one key, or does not fit what is there: a handler looks
+    /// before it deletes.
     pub fn apply(&mut self, effect: Effect<'_>) {
+        let (db, key) = effect.place().expect("an effect on all keys goes to all slices");
+        let may_create = matches!(effect, Effect::PutString { .. } | Effect::SetRange { .. });
+        let is_new = may_create
+            && self.notify_classes.contains(Class::New)
+            && self.spaces.find(db, key).is_none();
         self.spaces.apply(&effect);
+        if may_create {
+            // A key just set is one just used, whoever set it.
+            let mode = AccessMode { touches: true, ..self.access };
+            let entry = self.spaces.find(db, key);
+            touch(&self.spaces, entry, mode, self.now_ms, Lookup::Change, self.prng);
+        }
+        if is_new {
+            self.notify_in(db, Class::New, "new", key);
+        }
     }
 
     /// What the key holds. A handler that replies with it looks again, at `spaces` alone.

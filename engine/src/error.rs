@@ -1,7 +1,7 @@
 //! What a client did wrong, in Redis's exact words.
 
 /// A refusal of one command: it changed nothing and wrote no reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// `name` is the full name: `get`, `config|get`.
     #[error("ERR wrong number of arguments for '{name}' command")]
@@ -12,8 +12,73 @@ pub enum CommandError {
     WrongType,
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
+    #[error("ERR value is out of range, value must between {min} and {max}")]
+    OutOfRange { min: i64, max: i64 },
     #[error("ERR increment or decrement would overflow")]
     Overflow,
+    #[error("ERR decrement would overflow")]
+    DecrementOverflow,
+    #[error("ERR value is not a valid float")]
+    NotAFloat,
+    #[error("ERR increment would produce NaN or Infinity")]
+    NotFinite,
     #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
     StringTooLong,
+    #[error("ERR offset is out of range")]
+    OffsetOutOfRange,
+    #[error("ERR no such key")]
+    NoSuchKey,
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
+    #[error("ERR DB index is out of range")]
+    DatabaseOutOfRange,
+    #[error("ERR invalid first DB index")]
+    InvalidFirstDatabase,
+    #[error("ERR invalid second DB index")]
+    InvalidSecondDatabase,
+    #[error("ERR invalid cursor")]
+    InvalidCursor,
+    #[error("ERR invalid expire time in '{name}' command")]
+    InvalidExpireTime { name: &'static str },
+    /// The word as the client sent it, as far as it is text.
+    #[error("ERR Unsupported option {option}")]
+    UnsupportedOption { option: Box<str> },
+    #[error("ERR NX and XX, GT or LT options at the same time are not compatible")]
+    AbsentAndOther,
+    #[error("ERR GT and LT options at the same time are not compatible")]
+    GreaterAndLess,
+    #[error("ERR bit is not an integer or out of range")]
+    NotABit,
+    #[error("ERR The bit argument must be 1 or 0.")]
+    NeitherOneNorZero,
+    #[error("ERR bit offset is not an integer or out of range")]
+    NotABitOffset,
+    #[error("ERR BITOP NOT must be called with a single source key.")]
+    NotOfManyKeys,
+    #[error(
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported \
+         but i64 is."
+    )]
+    NotABitfieldType,
+    #[error("ERR Invalid OVERFLOW type specified")]
+    NotAnOverflowType,
+    #[error("ERR BITFIELD_RO only supports the GET subcommand")]
+    BitfieldReadOnly,
+    #[error("ERR The specified keys must contain string values")]
+    NotStrings,
+    #[error("ERR If you want both the length and indexes, please just use IDX.")]
+    LengthAndIndexes,
+    #[error("ERR Insufficient memory, failed allocating transient memory for LCS")]
+    TooLongToCompare,
+    #[error(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
+         that when switching between policies at runtime LRU and LFU data will take some time to \
+         adjust."
+    )]
+    FrequencyNotTracked,
+    #[error(
+        "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
+         switching between policies at runtime LRU and LFU data will take some time to adjust."
+    )]
+    IdleTimeNotTracked,
 }

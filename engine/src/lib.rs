@@ -7,10 +7,12 @@
 //! The engine knows neither sockets nor Raft nor the disk, reads no clock and draws no chance:
 //! equal calls give equal keyspaces.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod cursor;
 mod keyspace;
 mod slot;
+mod table;
 
 mod batch;
 mod effect;
@@ -25,6 +27,8 @@ mod reply;
 mod space;
 
 mod commands;
+mod extended;
+mod glob;
 mod integer;
 
 pub use batch::{Batch, BatchReader};
@@ -34,12 +38,15 @@ pub use command::{
 };
 pub use commands::FAMILIES;
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
+pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect};
 pub use error::CommandError;
 pub use expiry::{expire, expire_key, expire_size_max};
+pub use glob::matches_glob;
 pub use integer::parse_integer;
-pub use keyspace::{AccessPolicy, Entry, Inverse, Keyspace, Position, ReplayError};
+pub use keyspace::{Inverse, Keyspace, ReplayError};
 pub use notes::{Class, Classes, KeyEvent, Lookups, Notes};
 pub use reply::ReplySink;
 pub use slot::slot_of;
 pub use space::{Space, Spaces};
+pub use table::{AccessPolicy, Entry, Memory};

@@ -47,7 +47,7 @@ impl Node {
     }
 
     fn refuses_client(&self, session: &Session) -> Option<&'static [u8]> {
-        if self.config.clients_max <= self.sessions.len() {
+        if self.config.clients_max <= self.sessions.len() + self.clients_elsewhere {
             return Some(b"-ERR max number of clients reached\r\n");
         }
         let open = self.config.password.is_none() && self.config.protected_mode;
@@ -72,6 +72,7 @@ impl Node {
         if self.phase == Phase::Serving && !session.client.closing && !session.closed {
             if session.held.is_some() {
                 session.input.keep(bytes, 0);
+                self.hold_back(&mut session);
             } else {
                 self.run_input(&mut session, bytes, now);
             }

@@ -31,6 +31,9 @@ impl Node {
     /// Takes what another core sent. While recovery is not over it waits.
     pub(crate) fn take_parcel(&mut self, from: CoreId, mut parcel: Box<Parcel>, now: Now) {
         if self.phase == Phase::Starting {
+            if parcel.messages.iter().any(|message| matches!(message, Message::Shutdown)) {
+                self.shut_down(now);
+            }
             self.early.push_back((from, parcel));
             return;
         }
@@ -101,6 +104,7 @@ impl Node {
     fn take_request(&mut self, request: &Request<'_>, now: Now) {
         let connection = request.address.connection;
         let core = request.address.core;
+        // Most often nobody stalls.
         let is_behind = self.stalled.iter().any(|stalled| {
             let address = stalled.request.address;
             address.connection == connection && address.core == core
@@ -271,7 +275,11 @@ impl Node {
 
     fn take_grant(&mut self, grant: Grant, now: Now) {
         let Grant { lender, lent, refusal } = grant;
+        let ids: Vec<SliceId> = lent.iter().map(|one| one.slice.id).collect();
         self.slices.borrow(lent);
+        for slice in ids {
+            self.release_parked(slice, self.slices.settled(slice));
+        }
         self.note_grant(lender, refusal, now);
     }
 
@@ -393,6 +401,7 @@ impl Node {
     ) {
         let before = session.replies.len();
         session.jobs -= 1;
+        session.is_executing = false;
         if out.len() < net::CHUNK_SIZE {
             session.replies.fill(ticket, out, gates, &mut self.pool);
         } else {
@@ -406,7 +415,7 @@ impl Node {
     fn take_back(&mut self, lent: Vec<Lent>, now: Now) {
         let ids: Vec<SliceId> = lent.iter().map(|one| one.slice.id).collect();
         for one in lent {
-            self.slices.take_back(one, &mut self.transactions);
+            self.slices.take_back(one, &mut self.transactions, &mut self.outbox);
         }
         let unwatched = std::mem::take(&mut self.unwatched);
         for (slice, watch) in unwatched {

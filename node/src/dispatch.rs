@@ -53,6 +53,9 @@ impl Node {
         words: &BorrowedWords<'_>,
         now: Now,
     ) -> Flow {
+        if session.is_executing {
+            return Flow::NeedsReplies;
+        }
         let (name, args) = words.split_first().expect("a request has at least its name");
         match self.resolve(session, name, args) {
             Ok((command, args)) => match &mut session.client.transaction {

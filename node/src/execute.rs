@@ -86,7 +86,10 @@ impl Node {
             engine::Run::ReadAll(_) | engine::Run::WriteAll(_) => {
                 Scope::Many(SliceSet::all(topology.slices()))
             }
-            engine::Run::Read(_) | engine::Run::Write(_) | engine::Run::Container(_) => {
+            engine::Run::Read(_)
+            | engine::Run::Write(_)
+            | engine::Run::Plain(_)
+            | engine::Run::Container(_) => {
                 let mut keys = command.keys(args).map(|key| topology.slice_of(slot_of(key)));
                 // Whoever names no key finds nothing anywhere.
                 let Some(first) = keys.next() else { return Scope::One(SliceId(self.core.0)) };
@@ -183,6 +186,10 @@ impl Node {
                     reply: &mut reply,
                 };
                 handler(&mut cx, task.args)
+            }
+            engine::Run::Plain(handler) => {
+                handler(&mut reply);
+                Ok(())
             }
             engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
         };
@@ -386,7 +393,7 @@ impl Node {
         match task.admission {
             Admission::Sure => Ok(None),
             Admission::Lent { room, .. } => {
-                let needed = self.session_size(task.scope) + size as u64 + ROOM_MARGIN;
+                let needed = (self.slices.open_size() + size) as u64 + ROOM_MARGIN;
                 let fits = needed <= room && open + size <= entry_room;
                 Ok((!fits).then_some(Executed::NeedsRoom { needed: size as u64 + 2 * ROOM_MARGIN }))
             }
@@ -408,12 +415,6 @@ impl Node {
                 }
             }
         }
-    }
-
-    fn session_size(&self, scope: &Scope) -> u64 {
-        let mut size = 0;
-        scope.for_each(|slice| size += self.slices.batch_size(slice) as u64);
-        size
     }
 
     fn effect_counts(&self, scope: &Scope) -> EffectCounts {

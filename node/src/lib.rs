@@ -23,7 +23,6 @@ mod commands;
 mod dispatch;
 mod error;
 mod execute;
-mod glob;
 mod room;
 
 mod ask;

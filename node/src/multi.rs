@@ -72,6 +72,11 @@ impl Node {
         args: Args<'_>,
         now: Now,
     ) -> Flow {
+        // A WATCH that waits for slices must have left its marks before they can be taken away.
+        let unwatches = matches!(control, Control::Discard | Control::Reset | Control::Unwatch);
+        if unwatches && 0 < session.jobs {
+            return Flow::NeedsReplies;
+        }
         match control {
             Control::Multi => {
                 if session.client.transaction.is_some() {
@@ -101,9 +106,6 @@ impl Node {
             Control::Watch => self.watch(session, args, now),
             Control::Exec => self.exec(session, now),
             Control::Reset => {
-                if 0 < session.jobs {
-                    return Flow::NeedsReplies;
-                }
                 self.unwatch(session);
                 session.client.reset(&self.config);
                 self.reply(session, |reply| reply.simple("RESET"));
@@ -274,6 +276,7 @@ impl Node {
             self.scratch = out;
             return flow;
         }
+        session.is_executing = true;
         let work = Work::Exec { transaction, watching };
         self.add_job(session, slices, room, work);
         Flow::Done

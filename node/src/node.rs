@@ -113,6 +113,8 @@ pub struct Node {
     /// When the largest of the stuck clients was last given up, for lack of memory.
     pub(crate) relieved_us: u64,
     pub(crate) clients_numbered: u64,
+    /// Of the other cores, as far as the shell has told.
+    pub(crate) clients_elsewhere: usize,
     /// Other cores that send no more requests.
     pub(crate) drained: usize,
     pub(crate) phase: Phase,
@@ -142,8 +144,7 @@ impl Node {
         let mut prng = Prng::from_seed(config.seed ^ u64::from(core.0));
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
-        let parked =
-            (0..topology.slices()).map(|slice| Parked::new(slices.settled(SliceId(slice))));
+        let parked = (0..topology.slices()).map(|_| Parked::default());
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
@@ -169,6 +170,7 @@ impl Node {
             output_size: 0,
             relieved_us: 0,
             clients_numbered: 0,
+            clients_elsewhere: 0,
             drained: 0,
             phase: Phase::Starting,
             stats: Stats::default(),
@@ -262,6 +264,11 @@ impl Node {
     /// Clients connected to this core now.
     pub fn client_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Clients connected to the other cores: `clients_max` is for all together.
+    pub fn set_clients_elsewhere(&mut self, count: usize) {
+        self.clients_elsewhere = count;
     }
 
     /// The digest of everything executed on `slice`, settled or not; None if it is lent.
@@ -371,6 +378,9 @@ impl Node {
             }
             // Nothing was executed: there is nothing to finish.
             Phase::Starting => {
+                for core in self.topology.others(self.core) {
+                    self.outbox.to(core).add_message(Message::Drained);
+                }
                 self.phase = Phase::Stopped;
                 self.outputs.push_back(Pending::Exit);
             }

@@ -1,37 +1,40 @@
 //! Which clients wait for which entry.
 //!
-//! Only indexes in flight are waited for, and those are few and dense: one list for each, in a
-//! ring that starts just above the settled index.
+//! Entries in flight are few: one list for each that somebody waits for, in their order.
 //!
 //! # Invariants
 //!
-//! * The list at position `p` belongs to index `settled + 1 + p`.
+//! * `lists` is sorted by index, and no list is empty.
 
 use std::collections::VecDeque;
 
 use base::{ConnectionId, LogIndex};
 
-/// Owner: slice.
-#[derive(Debug)]
+/// Owner: core, one for each slice.
+#[derive(Debug, Default)]
 pub(crate) struct Parked {
-    lists: VecDeque<Vec<ConnectionId>>,
+    lists: VecDeque<(LogIndex, Vec<ConnectionId>)>,
     spare: Vec<Vec<ConnectionId>>,
-    settled: LogIndex,
 }
 
-impl Parked {
-    pub(crate) fn new(settled: LogIndex) -> Self {
-        Self { lists: VecDeque::new(), spare: Vec::new(), settled }
-    }
+/// Empty lists kept.
+const SPARE_MAX: usize = 16;
 
+impl Parked {
     /// `id` has a reply that waits for `index`.
     pub(crate) fn park(&mut self, index: LogIndex, id: ConnectionId) {
-        assert!(self.settled < index);
-        let position = usize::try_from(index.0 - self.settled.0 - 1).expect("a small distance");
-        while self.lists.len() <= position {
-            self.lists.push_back(self.spare.pop().unwrap_or_default());
+        // Later replies mostly wait for later entries.
+        let position = match self.lists.back() {
+            Some((last, _)) if index <= *last => {
+                self.lists.partition_point(|(known, _)| *known < index)
+            }
+            _ => self.lists.len(),
+        };
+        if self.lists.get(position).is_none_or(|(known, _)| *known != index) {
+            let list = self.spare.pop().unwrap_or_default();
+            self.lists.insert(position, (index, list));
         }
-        let list = &mut self.lists[position];
+        let (_, list) = &mut self.lists[position];
         // One client's replies of one turn come in a row.
         if list.last() != Some(&id) {
             list.push(id);
@@ -40,11 +43,9 @@ impl Parked {
 
     /// Hands every client that waits for an index up to `settled` to `release`.
     pub(crate) fn settle(&mut self, settled: LogIndex, mut release: impl FnMut(ConnectionId)) {
-        assert!(self.settled <= settled);
-        while self.settled < settled {
-            self.settled = self.settled.next();
-            if let Some(mut list) = self.lists.pop_front() {
-                list.drain(..).for_each(&mut release);
+        while let Some((_, mut list)) = self.lists.pop_front_if(|(index, _)| *index <= settled) {
+            list.drain(..).for_each(&mut release);
+            if self.spare.len() < SPARE_MAX {
                 self.spare.push(list);
             }
         }
@@ -61,7 +62,7 @@ mod tests {
 
     #[test]
     fn clients_are_released_with_their_index_and_not_before() {
-        let mut parked = Parked::new(LogIndex(10));
+        let mut parked = Parked::default();
         parked.park(LogIndex(12), id(1));
         parked.park(LogIndex(11), id(2));
         parked.park(LogIndex(11), id(2));

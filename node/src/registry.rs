@@ -138,7 +138,14 @@ impl Registry {
 fn on_slice(command: &Command<engine::Run>) -> Command<Run> {
     let Command { name, summary, since, complexity, group, arity, keys, acl, flags, tips, run } =
         *command;
-    let run = Run::Keys(run);
+    let run = match run {
+        // Once for the process: the registry is never dropped.
+        engine::Run::Container(subcommands) => {
+            let subcommands = subcommands.iter().map(on_slice).collect::<Vec<_>>();
+            Run::Container { alone: None, subcommands: subcommands.leak() }
+        }
+        run => Run::Keys(run),
+    };
     Command { name, summary, since, complexity, group, arity, keys, acl, flags, tips, run }
 }
 

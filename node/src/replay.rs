@@ -391,3 +391,6 @@ fn check_demands(replays: &[SliceReplay]) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

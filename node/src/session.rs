@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) held: Option<Held>,
     /// Commands that wait for slices of other cores.
     pub(crate) jobs: usize,
+    /// One of them is EXEC: what comes after it depends on it.
+    pub(crate) is_executing: bool,
     /// What the other cores were asked, until the last has answered.
     pub(crate) asking: Option<Asking>,
     pub(crate) watching: Option<Watching>,
@@ -104,6 +106,7 @@ impl Session {
             stopped: false,
             held: None,
             jobs: 0,
+            is_executing: false,
             asking: None,
             watching: None,
             parked_at: Gate::NONE,

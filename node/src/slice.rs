@@ -27,8 +27,9 @@ pub(crate) struct Slice {
     /// Where the open batch will be.
     pub(crate) term: Term,
     pub(crate) next: LogIndex,
-    /// When the first effect of the open batch was executed.
+    /// When the first effect of the open batch was executed, and the bytes of it so far.
     opened_us: Option<u64>,
+    open_size: usize,
     /// The clock of the last batch: it never goes back (DESIGN section 4).
     clock_ms: u64,
     /// Entries made while the slice is lent, for its owner to propose.
@@ -40,6 +41,8 @@ pub(crate) struct Slice {
 pub(crate) struct Lent {
     pub(crate) slice: Box<Slice>,
     pub(crate) space: Box<Space>,
+    /// How far it was settled when it was lent.
+    pub(crate) settled: LogIndex,
 }
 
 /// An entry that is made and not yet proposed.
@@ -62,6 +65,7 @@ impl Slice {
             term,
             next,
             opened_us: None,
+            open_size: 0,
             clock_ms,
             closed: Vec::new(),
         }
@@ -82,8 +86,14 @@ impl Slice {
         Place { slice: self.id, term: self.term, index: self.next }
     }
 
+    /// Bytes of the open batch, as far as they were noted.
+    pub(crate) fn open_size(&self) -> usize {
+        self.open_size
+    }
+
     /// Effects were just added to the open batch: whoever looks at those keys waits for it.
-    pub(crate) fn note_effects(&mut self, space: &mut Space, now: Now, planted: &Planted) {
+    /// Returns by how many bytes it has grown.
+    pub(crate) fn note_effects(&mut self, space: &mut Space, now: Now, planted: &Planted) -> usize {
         self.opened_us.get_or_insert(now.monotonic_us);
         if space.batch.take_floor() {
             if !planted.is(Plant::ForgetFloor) {
@@ -99,6 +109,8 @@ impl Slice {
                 self.watches.note_write(hash);
             }
         }
+        let before = std::mem::replace(&mut self.open_size, space.batch.len());
+        self.open_size - before
     }
 
     /// Makes an entry of the open batch and of what is attached to it. The next effects open
@@ -116,6 +128,7 @@ impl Slice {
         self.clock_ms = self.clock_ms(now);
         space.batch.close_into(self.clock_ms, &attached, &mut body);
         let fragment = transaction.map(|id| (id, attachment.fragment.to_vec()));
+        self.open_size = 0;
         let opened_us = self.opened_us.take().unwrap_or(now.monotonic_us);
         let (term, index) = (self.term, self.next);
         self.next = self.next.next();

@@ -9,6 +9,7 @@
 //!
 //! * A slice is here as a whole: its `Slice` and its `Space` are both here or both away.
 //! * A slice with effects in its open batch is in `dirty`; a linked slice is here.
+//! * `open_size` is the sum of the open batches' sizes as their slices have noted them.
 //! * A group with anything on its way is in `active`.
 
 use base::{CoreId, FrameSequence, LogIndex, Now, SliceId};
@@ -38,6 +39,8 @@ pub(crate) struct Slices {
     dirty: SliceSet,
     linked: SliceSet,
     active: SliceSet,
+    /// Bytes in the open batches that are here.
+    open_size: usize,
     bodies: Vec<Vec<u8>>,
 }
 
@@ -54,6 +57,7 @@ impl Slices {
             dirty: SliceSet::default(),
             linked: SliceSet::default(),
             active: SliceSet::default(),
+            open_size: 0,
             bodies: Vec::new(),
         };
         for SliceStart { slice, space, group } in starts {
@@ -141,7 +145,8 @@ impl Slices {
     pub(crate) fn note_effects(&mut self, slice: SliceId, now: Now, planted: &Planted) {
         self.dirty.insert(slice);
         let (slice, space) = self.both(slice);
-        slice.note_effects(space, now, planted);
+        let grown = slice.note_effects(space, now, planted);
+        self.open_size += grown;
     }
 
     /// What one command wrote, and what it read that is not settled, counts together.
@@ -171,9 +176,9 @@ impl Slices {
         self.space(slice).batch.len()
     }
 
-    /// Bytes in the open batches that are this core's to write.
+    /// Bytes in the open batches that are here.
     pub(crate) fn open_size(&self) -> usize {
-        self.dirty.iter().map(|slice| self.batch_size(slice)).sum()
+        self.open_size
     }
 
     /// The largest open batch.
@@ -260,6 +265,7 @@ impl Slices {
         if space.batch.is_empty() && transaction.is_none() {
             return;
         }
+        self.open_size -= slice.open_size();
         let body = self.bodies.pop().unwrap_or_default();
         match self.groups[at].as_deref_mut() {
             None => {
@@ -384,17 +390,24 @@ impl Slices {
             let group = self.group_mut(id);
             assert!(group.lent_to.is_none());
             group.lent_to = Some(borrower);
+            let settled = group.settled();
             let at = usize::from(id.0);
             let slice = self.slices[at].take().expect("a slice that is not lent is here");
             let space = self.spaces[at].take().expect("a slice that is not lent is here");
-            lent.push(Lent { slice, space });
+            lent.push(Lent { slice, space, settled });
         }
         lent
     }
 
-    /// A slice comes back from its borrower: what was executed on it is proposed.
-    pub(crate) fn take_back(&mut self, lent: Lent, transactions: &mut Transactions) {
-        let Lent { mut slice, space } = lent;
+    /// A slice comes back from its borrower: what was executed on it is proposed, and the borrower
+    /// learns what it may wait for.
+    pub(crate) fn take_back(
+        &mut self,
+        lent: Lent,
+        transactions: &mut Transactions,
+        outbox: &mut Outbox,
+    ) {
+        let Lent { mut slice, space, settled } = lent;
         let id = slice.id;
         let at = usize::from(id.0);
         assert!(space.batch.is_empty(), "a borrower closes what it executed");
@@ -410,15 +423,22 @@ impl Slices {
         }
         assert!(slice.next == group.last().next());
         slice.gate.settle(group.settled());
-        group.note_interest(borrower, group.last());
+        if settled < group.settled() {
+            outbox.to(borrower).add_settled(id, group.settled());
+        }
+        if !group.is_settled() {
+            group.note_interest(borrower, group.last());
+        }
         self.slices[at] = Some(slice);
         self.spaces[at] = Some(space);
     }
 
     /// Slices of other cores are here for a while.
     pub(crate) fn borrow(&mut self, lent: Vec<Lent>) {
-        for Lent { slice, space } in lent {
+        for Lent { slice, space, settled } in lent {
             let at = usize::from(slice.id.0);
+            // What settled since may have arrived first.
+            self.settled[at] = settled.max(self.settled[at]);
             assert!(self.groups[at].is_none());
             assert!(self.slices[at].is_none());
             self.slices[at] = Some(slice);
@@ -434,7 +454,8 @@ impl Slices {
         self.dirty.remove(id);
         let slice = self.slices[at].take().expect("it was borrowed");
         let space = self.spaces[at].take().expect("it was borrowed");
-        Lent { slice, space }
+        let settled = self.settled[at];
+        Lent { slice, space, settled }
     }
 
     /// Everything executed on this core's slices can no longer be lost.

@@ -21,10 +21,11 @@ mod signals;
 
 pub mod files;
 pub mod listen;
+pub mod mesh;
 
 pub use affinity::{inherited_cpus, pin};
 pub use clock::now;
 pub use error::{DiskError, RingError, SetupError};
 pub use probe::{Denial, KernelFacts, raise_open_files};
-pub use ring::{Event, Options, Ring, Stats};
+pub use ring::{Event, Options, Ring, Stats, WakeBy, Waker};
 pub use signals::{Signal, block_signals};

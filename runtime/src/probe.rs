@@ -115,6 +115,11 @@ impl KernelFacts {
     pub(crate) fn is_new_enough(&self) -> bool {
         version(&self.release).is_none_or(|version| KERNEL_MIN <= version)
     }
+
+    /// Whether the kernel is known to be this new.
+    pub(crate) fn is_since(&self, wanted: (u32, u32)) -> bool {
+        version(&self.release).is_some_and(|version| wanted <= version)
+    }
 }
 
 impl fmt::Display for KernelFacts {
@@ -176,6 +181,14 @@ pub(crate) fn missing_operations(ring: &IoUring) -> io::Result<Vec<&'static str>
         .filter(|(supported, _)| !supported)
         .map(|(_, name)| name)
         .collect())
+}
+
+/// Whether a ring may send a message to another. The oldest supported kernel may, but a message is
+/// a convenience: whoever restricts it costs us little.
+pub(crate) fn supports_messages(ring: &IoUring) -> bool {
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe).is_ok()
+        && probe.is_supported(opcode::MsgRingData::CODE)
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {

@@ -29,6 +29,7 @@ mod receive;
 #[expect(unsafe_code, reason = "sends point to buffers the kernel reads")]
 mod selfcheck;
 mod tag;
+mod wake;
 
 use std::collections::VecDeque;
 use std::io;
@@ -53,6 +54,8 @@ use network::Listener;
 use queue::{Completion, Queue, Wait};
 use receive::ReceiveBuffers;
 use tag::{INDEX_MAX, Tag};
+use wake::Wakes;
+pub use wake::{WakeBy, Waker};
 
 /// Connections beyond the maximum that are still accepted, so that they can be told why they are
 /// turned away.
@@ -124,6 +127,9 @@ pub struct Stats {
     pub accept_errors: u64,
     /// Log writes that found no registered buffer.
     pub writes_unregistered: u64,
+    /// Other rings woken, and times others wanted this one awake.
+    pub wakes_sent: u64,
+    pub wakes_received: u64,
     /// Places in the table of connections that are in use, closing ones included.
     pub connections: u32,
 }
@@ -150,6 +156,7 @@ pub struct Ring {
     listeners: Vec<Listener>,
     disk: Disk,
     signals: Option<OwnedFd>,
+    wakes: Wakes,
     /// Events that are known but not polled yet.
     ready: VecDeque<Ready>,
     /// Inline sends in submission order, until they are settled.
@@ -207,13 +214,19 @@ impl Ring {
         )
         .map_err(|error| out_of_memory_or("the receive buffers", error, &facts))?;
         let disk = Disk::open(&queue, &options, places, &mut notices)?;
-        Ok(Self {
+        let wakes = Wakes::open(&queue, &facts).map_err(|error| SetupError::Other {
+            what: "the eventfd",
+            error,
+            facts,
+        })?;
+        let mut ring = Self {
             queue,
             receive,
             connections: Connections::new(places),
             listeners: Vec::new(),
             disk,
             signals: None,
+            wakes,
             ready: VecDeque::new(),
             inline_sends: VecDeque::new(),
             prompt: false,
@@ -222,7 +235,9 @@ impl Ring {
             notices,
             stats: Stats::default(),
             thread: PhantomData,
-        })
+        };
+        ring.arm_wake_poll();
+        Ok(ring)
     }
 
     /// What was set up smaller or slower than wanted, and why. For the log at start-up.
@@ -317,6 +332,18 @@ impl Ring {
                 None
             }
             Tag::Signals => self.handle_signals(completion),
+            Tag::Woken => {
+                self.stats.wakes_received += 1;
+                None
+            }
+            Tag::WakePoll => {
+                self.handle_wake_poll(completion);
+                None
+            }
+            Tag::Message { peer } => {
+                self.handle_message_failure(peer);
+                None
+            }
             Tag::Disk { job, detail } => {
                 self.handle_disk(job, detail, completion.result);
                 None

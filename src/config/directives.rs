@@ -17,8 +17,18 @@ pub struct Directive {
     pub hint: &'static str,
     pub default: &'static str,
     pub doc: &'static str,
+    pub change: Change,
     set: fn(&mut Config, &[Vec<u8>]) -> Result<(), String>,
     show: fn(&Config) -> String,
+}
+
+/// When a directive can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Only before the start: something was made in its image.
+    AtStart,
+    /// While the server runs as well.
+    Running,
 }
 
 impl Directive {
@@ -38,6 +48,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "always|everysec",
         default: "always",
         doc: "Redis's word for durability: always is local, everysec is memory.",
+        change: Change::Running,
         set: |config, values| match text(values)?.as_str() {
             "always" => set_durability(config, Durability::Local),
             "everysec" => {
@@ -60,6 +71,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "yes",
         default: "yes",
         doc: "Always yes: there is no mode without a log.",
+        change: Change::Running,
         set: |_, values| match boolean(values)? {
             true => Ok(()),
             false => Err("Toroid has no mode without a log. Remove the line, and use \
@@ -73,6 +85,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "ADDRESS",
         default: "127.0.0.1 -::1",
         doc: "Addresses to listen on; one with a leading '-' may be missing on the host.",
+        change: Change::AtStart,
         set: |config, values| {
             config.bind = addresses(values)?;
             Ok(())
@@ -87,20 +100,25 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "cores",
-        hint: "COUNT",
-        default: "1",
-        doc: "Cores that serve, one pinned thread each. This version serves from one.",
+        hint: "COUNT|auto",
+        default: "auto",
+        doc: "Cores that serve, one pinned thread each; auto: each processor this process may use.",
+        change: Change::AtStart,
         set: |config, values| {
-            config.cores = number(values, 1, 1, "this version serves from one core")? as u16;
+            let most = u64::from(limits::SLICES_MAX);
+            config.cores = automatic(values, |values| {
+                number(values, 1, most, "between 1 and 1024, and not more than there are slices")
+            })?;
             Ok(())
         },
-        show: |config| config.cores.to_string(),
+        show: |config| config.cores.map_or("auto".to_owned(), |cores| cores.to_string()),
     },
     Directive {
         name: "databases",
         hint: "16",
         default: "16",
         doc: "Databases SELECT can name; fixed.",
+        change: Change::AtStart,
         set: |_, values| {
             let fixed = u64::from(limits::DATABASES);
             number(values, fixed, fixed, "the number of databases is fixed").map(drop)
@@ -112,6 +130,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "PATH",
         default: "./toroid-data",
         doc: "The data directory; made when missing. It must allow direct I/O.",
+        change: Change::AtStart,
         set: |config, values| {
             config.dir = text(values)?.into();
             Ok(())
@@ -123,6 +142,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "local|memory",
         default: "local",
         doc: "When a write is answered: once it is on stable storage, or once it is executed.",
+        change: Change::Running,
         set: |config, values| {
             let level = durability(values)?;
             set_durability(config, level)
@@ -134,6 +154,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "local|memory",
         default: "memory",
         doc: "The weakest level CLIENT DURABILITY may choose.",
+        change: Change::Running,
         set: |config, values| {
             config.durability_floor = durability(values)?;
             Ok(())
@@ -145,6 +166,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "debug|verbose|notice|warning",
         default: "notice",
         doc: "How much is logged to standard error.",
+        change: Change::Running,
         set: |config, values| {
             config.loglevel = match text(values)?.as_str() {
                 "debug" => LogLevel::Debug,
@@ -162,6 +184,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "COUNT",
         default: "10000",
         doc: "Connections served at once; more are refused with an error.",
+        change: Change::Running,
         set: |config, values| {
             config.maxclients = number(values, 1, 60_000, "out of range")? as u32;
             Ok(())
@@ -173,6 +196,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "MILLISECONDS",
         default: "1000",
         doc: "At level memory: writes are refused while the oldest unflushed one is older.",
+        change: Change::Running,
         set: |config, values| {
             let age = number(values, 10, 60_000, "between 10 and 60000")?;
             config.memory_durability_age_ms = age;
@@ -185,6 +209,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "PORT",
         default: "6379",
         doc: "The port of the single endpoint.",
+        change: Change::AtStart,
         set: |config, values| {
             config.port = number(values, 1, 65_535, "a port is between 1 and 65535")? as u16;
             Ok(())
@@ -196,6 +221,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "yes|no",
         default: "yes",
         doc: "Without a password, refuse clients that are not on this host.",
+        change: Change::Running,
         set: |config, values| {
             config.protected_mode = boolean(values)?;
             Ok(())
@@ -207,6 +233,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "PASSWORD",
         default: "\"\"",
         doc: "The password clients give with AUTH; empty for none.",
+        change: Change::Running,
         set: |config, values| {
             let password = single(values)?;
             config.requirepass = (!password.is_empty()).then(|| password.to_vec());
@@ -221,6 +248,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "\"\"",
         default: "\"\"",
         doc: "Snapshot points; this version keeps its whole log and takes none.",
+        change: Change::Running,
         set: |_, values| match values {
             [only] if only.is_empty() => Ok(()),
             _ => Err("this version takes no snapshots: every write is in the log. Remove the \
@@ -231,20 +259,22 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "slices",
-        hint: "COUNT",
-        default: "1",
-        doc: "Parts of the keyspace, fixed when the data is created. This version has one.",
+        hint: "COUNT|auto",
+        default: "auto",
+        doc: "Parts of the keyspace, a power of two, fixed when the data is created; auto: 16.",
+        change: Change::AtStart,
         set: |config, values| {
-            config.slices = number(values, 1, 1, "this version has one slice")? as u16;
+            config.slices = automatic(values, power_of_two)?;
             Ok(())
         },
-        show: |config| config.slices.to_string(),
+        show: |config| config.slices.map_or("auto".to_owned(), |slices| slices.to_string()),
     },
     Directive {
         name: "tcp-backlog",
         hint: "COUNT",
         default: "511",
         doc: "Connections the kernel may hold for us before they are accepted.",
+        change: Change::AtStart,
         set: |config, values| {
             config.tcp_backlog = number(values, 1, 65_535, "out of range")? as u32;
             Ok(())
@@ -256,6 +286,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "COUNT",
         default: "4",
         doc: "Log frames on their way to the disk at a time.",
+        change: Change::AtStart,
         set: |config, values| {
             config.wal_frames_in_flight = number(values, 1, 64, "between 1 and 64")? as usize;
             Ok(())
@@ -267,6 +298,7 @@ pub const DIRECTIVES: &[Directive] = &[
         hint: "BYTES",
         default: "64mb",
         doc: "The size of a log segment, a multiple of 4096, at most 64mb.",
+        change: Change::AtStart,
         set: |config, values| {
             let size = bytes(values)?;
             let range = limits::SEGMENT_SIZE_MIN..=limits::SEGMENT_SIZE;
@@ -316,6 +348,28 @@ fn number(values: &[Vec<u8>], least: u64, most: u64, why: &str) -> Result<u64, S
         return Err(format!("{parsed}: {why}"));
     }
     Ok(parsed)
+}
+
+/// A number, or none for `auto`.
+fn automatic(
+    values: &[Vec<u8>],
+    parse: impl Fn(&[Vec<u8>]) -> Result<u64, String>,
+) -> Result<Option<u16>, String> {
+    if text(values)? == "auto" {
+        return Ok(None);
+    }
+    let value = parse(values)?;
+    Ok(Some(u16::try_from(value).expect("the range was checked")))
+}
+
+fn power_of_two(values: &[Vec<u8>]) -> Result<u64, String> {
+    let most = u64::from(limits::SLICES_MAX);
+    let value = number(values, 1, most, "a power of two between 1 and 1024")?;
+    if value.is_power_of_two() {
+        return Ok(value);
+    }
+    let above = value.next_power_of_two();
+    Err(format!("{value} is not a power of two; {} and {above} are", above / 2))
 }
 
 /// A size with Redis's units: 1k = 1000, 1kb = 1024, and so on for m and g.

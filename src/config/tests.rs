@@ -47,7 +47,9 @@ fn redis_words_for_durability_are_translated_or_refused() {
 fn values_out_of_range_are_refused() {
     assert!(refusal("port", &["0"]).contains("between 1 and 65535"));
     assert!(refusal("port", &["x"]).contains("not a number"));
-    assert!(refusal("cores", &["2"]).contains("one core"));
+    assert!(refusal("cores", &["0"]).contains("between 1 and 1024"));
+    assert!(refusal("slices", &["12"]).contains("8 and 16 are"));
+    assert!(refusal("slices", &["2048"]).contains("between 1 and 1024"));
     assert!(refusal("bind", &["nowhere"]).contains("not an IP address"));
     assert!(refusal("wal-segment-size", &["5000"]).contains("multiple of 4096"));
     assert!(refusal("frobnicate", &["1"]).contains("not a directive"));
@@ -87,4 +89,23 @@ fn every_value_shown_can_be_set_again() {
         config.set(name, &values, Place::Flag).expect("shown values are valid");
     }
     assert_eq!(config.values(), shown);
+}
+
+#[test]
+fn there_are_no_more_cores_than_slices() {
+    let mut config = Config::new();
+    config.set("slices", &words(&["4"]), Place::Flag).expect("a power of two");
+    config.set("cores", &words(&["4"]), Place::Flag).expect("in range");
+    assert_eq!(config.check(), Ok(()));
+    config.set("cores", &words(&["5"]), Place::Flag).expect("in range");
+    let error = config.check().expect_err("a core would have no slice").to_string();
+    assert!(error.contains("lower cores"), "{error}");
+}
+
+#[test]
+fn what_was_made_in_the_image_of_a_directive_keeps_it_until_the_next_start() {
+    for directive in DIRECTIVES {
+        let is_fixed = ["bind", "cores", "dir", "port", "slices"].contains(&directive.name);
+        assert!(!is_fixed || directive.change == Change::AtStart, "{}", directive.name);
+    }
 }

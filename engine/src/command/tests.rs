@@ -84,9 +84,9 @@ fn keys_are_found_where_the_declaration_says() {
 fn a_wrong_number_of_words_is_refused_in_the_name_of_the_command() {
     let exact = Command { arity: Arity::Exactly(2), ..PLAIN };
     let at_least = Command { arity: Arity::AtLeast(2), ..PLAIN };
-    let wrong = Err(CommandError::WrongArity { name: "plain" });
+    let wrong = || Err(CommandError::WrongArity { name: "plain" });
     for (words, of_exact, of_at_least) in
-        [(1, wrong, wrong), (2, Ok(()), Ok(())), (3, wrong, Ok(()))]
+        [(1, wrong(), wrong()), (2, Ok(()), Ok(())), (3, wrong(), Ok(()))]
     {
         assert_eq!(exact.check_arity(words), of_exact);
         assert_eq!(at_least.check_arity(words), of_at_least);
@@ -133,7 +133,9 @@ fn every_name_is_lower_case_and_declared_once_with_flags_in_order() {
     let commands: Vec<&Command<Run>> = FAMILIES.iter().copied().flatten().collect();
     let mut names: Vec<_> = commands.iter().map(|command| command.name).collect();
     names.sort_unstable();
-    assert_eq!(names, ["del", "exists", "get", "incr", "set"]);
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
     for command in commands {
         assert_eq!(command.name, command.name.to_ascii_lowercase());
         assert!(command.summary.ends_with('.'), "{}", command.name);

@@ -120,6 +120,10 @@ impl Bench {
                     WriteCx { spaces, db, now_ms, access, notify_classes, prng, notes, reply };
                 handler(&mut cx, args)
             }
+            Run::Plain(handler) => {
+                handler(reply);
+                Ok(())
+            }
             Run::Container(_) => unreachable!("the arity of a container asks for a subcommand"),
         };
         assert!(result.is_ok() || spaces.effect_count() == before, "a refusal changes nothing");

@@ -5,7 +5,6 @@ use engine::{Acl, Args, Arity, Command, Flag, Group, Keys, ReplySink, is_sorted}
 use super::{SessionCx, help, info};
 use crate::ask::{AnswerBody, Question};
 use crate::error::RequestError;
-use crate::glob;
 use crate::registry::{NodeRun, Run};
 
 pub(crate) const FAMILY: &[Command<Run>] = &[CONFIG, INFO];
@@ -54,7 +53,7 @@ const CONFIG_GET: Command<Run> = Command {
 };
 
 fn config_get(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
-    let matches = |name: &str| args.iter().any(|arg| glob::matches(arg, name.as_bytes(), true));
+    let matches = |name: &str| args.iter().any(|arg| engine::matches_glob(arg, name.as_bytes(), true));
     let settings = &cx.node.config.settings;
     let found: Vec<_> = settings.iter().filter(|(name, _)| matches(name)).collect();
     cx.reply.map(found.len());

@@ -196,3 +196,32 @@ fn every_core_seals_its_log_before_the_node_ends() {
     node.settle();
     assert!(node.cores.iter().all(|core| core.exited));
 }
+
+/// Red when a borrower does not learn what settled while it had the slice.
+#[test]
+fn what_settles_while_a_slice_is_lent_releases_its_readers() {
+    let mut node = cores(2);
+    assert_eq!(node.ask(1, 1, "set k3 1"), "+OK");
+    node.cores[1].frames_stall = true;
+    node.send(1, 1, "set k3 2");
+    node.send(0, 1, "exists b k3");
+    // The loan is asked for and granted; the flush comes back while the slice is away.
+    node.turn();
+    node.turn();
+    node.cores[1].frames_stall = false;
+    node.settle();
+    assert_eq!(node.cores[0].received(1), ":1");
+    assert_eq!(node.cores[1].received(1), "+OK");
+}
+
+/// Red when commands behind an EXEC that waits for slices do not wait for it.
+#[test]
+fn what_follows_a_transaction_follows_it() {
+    let mut node = cores(2);
+    let sent = "multi\nset b 1\nset k3 1\nexec\nselect 5\nset b 5\nselect 0\nget b\nget k3";
+    let answered = "+OK +QUEUED +QUEUED *2 +OK +OK +OK +OK +OK $1 1 $1 1";
+    assert_eq!(node.ask(0, 1, sent), answered);
+    let sent = "watch k3\nunwatch\nwatch b k3\nset k3 2\nmulti\nget k3\nexec\nget k3";
+    let answered = "+OK +OK +OK +OK +OK +QUEUED *-1 $1 2";
+    assert_eq!(node.ask(0, 1, sent), answered);
+}

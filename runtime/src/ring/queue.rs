@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use io_uring::types::{SubmitArgs, Timespec};
@@ -13,7 +14,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::tag::Tag;
 use crate::error::{RingError, SetupError};
-use crate::probe::{Denial, KernelFacts, missing_operations};
+use crate::probe::{Denial, KernelFacts, missing_operations, supports_messages};
 
 /// `IORING_ENTER_GETEVENTS` of io_uring_enter(2).
 const ENTER_GETEVENTS: u32 = 1;
@@ -46,9 +47,12 @@ pub(super) struct Queue {
     backlog: VecDeque<squeue::Entry>,
     /// Operations ever pushed: the sequence number of the last one.
     pushed: u64,
-    /// Operations that still owe us their last completion. Inline sends owe none.
+    /// Operations that still owe us their last completion. Those that answer only when they fail
+    /// owe none.
     unfinished: u64,
     enters: u64,
+    /// Whether the kernel carries messages from ring to ring.
+    has_messages: bool,
 }
 
 impl Queue {
@@ -84,7 +88,19 @@ impl Queue {
             }
             Ok(_) => {}
         }
-        Ok(Self { ring, backlog: VecDeque::new(), pushed: 0, unfinished: 0, enters: 0 })
+        let has_messages = supports_messages(&ring);
+        let backlog = VecDeque::new();
+        Ok(Self { ring, backlog, pushed: 0, unfinished: 0, enters: 0, has_messages })
+    }
+
+    /// Whether the kernel knows how to send a message from ring to ring.
+    pub(super) fn has_messages(&self) -> bool {
+        self.has_messages
+    }
+
+    /// The ring's descriptor, for those who send it messages.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.ring.as_raw_fd()
     }
 
     /// Has the kernel start the worker that will flush and allocate. It stays, and inherits the
@@ -111,7 +127,7 @@ impl Queue {
     /// its last completion has been taken (or, for an inline send, until it is settled).
     pub(super) unsafe fn push(&mut self, entry: squeue::Entry, tag: Tag) -> u64 {
         let entry = entry.user_data(tag.encode());
-        if !matches!(tag, Tag::SendInline(_)) {
+        if !tag.answers_only_failure() {
             self.unfinished += 1;
         }
         self.pushed += 1;
@@ -129,7 +145,7 @@ impl Queue {
 
     /// Queues an operation that points to nothing.
     pub(super) fn push_pointerless(&mut self, entry: squeue::Entry, tag: Tag) -> u64 {
-        const POINTERLESS: [u8; 8] = [
+        const POINTERLESS: [u8; 9] = [
             opcode::Nop::CODE,
             opcode::AcceptMulti::CODE,
             opcode::RecvMulti::CODE,
@@ -138,6 +154,7 @@ impl Queue {
             opcode::PollAdd::CODE,
             opcode::Fsync::CODE,
             opcode::Fallocate::CODE,
+            opcode::MsgRingData::CODE,
         ];
         assert!(POINTERLESS.iter().any(|&code| u32::from(code) == entry.get_opcode()));
         // SAFETY: as built by the crate, these operations carry no address: accepts ask for no
@@ -214,7 +231,8 @@ impl Queue {
         let entry = self.ring.completion().next()?;
         let tag = Tag::decode(entry.user_data());
         let more = cqueue::more(entry.flags());
-        if !more && !matches!(tag, Tag::SendInline(_)) {
+        // A message of another ring was never pushed here.
+        if !more && !tag.answers_only_failure() && tag != Tag::Woken {
             self.unfinished = self
                 .unfinished
                 .checked_sub(1)
@@ -279,7 +297,8 @@ mod tests {
 
     fn small() -> Queue {
         let ring = build(4, 8).expect("this machine has io_uring");
-        Queue { ring, backlog: VecDeque::new(), pushed: 0, unfinished: 0, enters: 0 }
+        let backlog = VecDeque::new();
+        Queue { ring, backlog, pushed: 0, unfinished: 0, enters: 0, has_messages: false }
     }
 
     fn failing(queue: &mut Queue, number: u32) {

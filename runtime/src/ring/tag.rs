@@ -37,6 +37,14 @@ pub(super) enum Tag {
     Signals,
     /// The first work of the kernel's worker: nothing.
     Worker,
+    /// A message of another ring, which wants this one awake.
+    Woken,
+    /// Poll of the eventfd by which others wake this ring.
+    WakePoll,
+    /// A message to another ring, which answers only when it failed.
+    Message {
+        peer: u32,
+    },
     /// A step of a job; `detail` is the job's own.
     Disk {
         job: u32,
@@ -58,9 +66,17 @@ impl Tag {
             Self::Signals => (9, 0, 0),
             Self::Disk { job, detail } => (10, job, detail),
             Self::Worker => (11, 0, 0),
+            Self::Woken => (12, 0, 0),
+            Self::WakePoll => (13, 0, 0),
+            Self::Message { peer } => (14, peer, 0),
         };
         assert!(index <= INDEX_MAX);
         (kind << 56) | (u64::from(index) << 32) | u64::from(low)
+    }
+
+    /// Whether a success of this operation has no completion.
+    pub(super) fn answers_only_failure(self) -> bool {
+        matches!(self, Self::SendInline(_) | Self::Message { .. })
     }
 
     pub(super) fn decode(user_data: u64) -> Self {
@@ -79,6 +95,9 @@ impl Tag {
             9 => Self::Signals,
             10 => Self::Disk { job: index, detail: low },
             11 => Self::Worker,
+            12 => Self::Woken,
+            13 => Self::WakePoll,
+            14 => Self::Message { peer: index },
             kind => unreachable!("only encoded tags are submitted, not kind {kind}"),
         }
     }
@@ -102,6 +121,9 @@ mod tests {
             Tag::CloseSocket(id),
             Tag::Signals,
             Tag::Worker,
+            Tag::Woken,
+            Tag::WakePoll,
+            Tag::Message { peer: 1023 },
             Tag::Disk { job: 5, detail: 1 << 31 },
         ] {
             assert_eq!(Tag::decode(tag.encode()), tag);

@@ -4,3 +4,4 @@ mod disk;
 mod network;
 mod server;
 mod turns;
+mod wake;

@@ -1,0 +1,63 @@
+//! What left the keyspace and is yet to be freed: large values, whole databases.
+
+use std::collections::VecDeque;
+
+use crate::table::{EntryBox, Table};
+
+/// What is smaller is freed at once.
+const ENTRY_SIZE_MIN: usize = 64 * 1024;
+
+/// Bytes of a large value that cost as much to free as an entry.
+const BYTES_PER_ENTRY: usize = 4096;
+
+/// Owner: keyspace.
+#[derive(Debug, Default)]
+pub(super) struct Garbage {
+    entries: VecDeque<EntryBox>,
+    entries_size: usize,
+    tables: VecDeque<Table>,
+}
+
+impl Garbage {
+    /// Frees an entry, now if it is small.
+    pub(super) fn take_entry(&mut self, entry: EntryBox) {
+        let size = entry.view().size();
+        if ENTRY_SIZE_MIN <= size {
+            self.entries_size += size;
+            self.entries.push_back(entry);
+        }
+    }
+
+    pub(super) fn take_table(&mut self, table: Table) {
+        self.tables.push_back(table);
+    }
+
+    pub(super) fn size(&self) -> usize {
+        let tables = self.tables.iter().map(|table| table.memory().total());
+        self.entries_size + tables.sum::<usize>()
+    }
+
+    /// Frees some. True if there is more.
+    pub(super) fn free(&mut self, budget: &mut usize) -> bool {
+        while 0 < *budget {
+            if let Some(entry) = self.entries.pop_front() {
+                let size = entry.view().size();
+                self.entries_size -= size;
+                *budget = budget.saturating_sub(size / BYTES_PER_ENTRY);
+            } else if let Some(table) = self.tables.front_mut() {
+                if table.free(budget) {
+                    return true;
+                }
+                self.tables.pop_front();
+            } else {
+                return false;
+            }
+        }
+        !(self.entries.is_empty() && self.tables.is_empty())
+    }
+
+    pub(super) fn check(&self) {
+        let sizes = self.entries.iter().map(|entry| entry.view().size());
+        assert!(sizes.sum::<usize>() == self.entries_size);
+    }
+}

@@ -1,0 +1,390 @@
+//! One key with what it holds: one allocation.
+//!
+//! ```text
+//! bytes 0..8   the header: access word and flags, key size, value size
+//!  8 bytes     the key's size, if it does not fit the header
+//!  8 bytes     the expiry, if there is one
+//! 24 bytes     the buffer of the value, if the value is too large to be inline
+//! then         the key, then an inline value
+//! ```
+//!
+//! # Invariants
+//!
+//! * The sizes and flags of the header describe the allocation; its size is a multiple of 16.
+//! * A value is in a buffer of its own exactly if it is longer than `INLINE_SIZE_MAX`.
+//! * An [`EntryBox`] is the only owner of its allocation.
+
+#![allow(unsafe_code, reason = "an entry's size is known at run time only")]
+
+use std::alloc::{self, Layout};
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
+use std::ptr::NonNull;
+use std::slice;
+
+/// The longest value that lies in the allocation of its key.
+pub(crate) const INLINE_SIZE_MAX: usize = 1024;
+
+#[repr(C, align(8))]
+struct Header {
+    /// The access word in the low bits, flags in the high ones.
+    meta: Cell<u32>,
+    key_size: u16,
+    /// Of an inline value.
+    value_size: u16,
+}
+
+pub(super) const ACCESS_MASK: u32 = (1 << 24) - 1;
+const EXPIRES: u32 = 1 << 24;
+const RAW: u32 = 1 << 25;
+const LARGE: u32 = 1 << 26;
+const LONG_KEY: u32 = 1 << 27;
+
+const HEADER_SIZE: usize = size_of::<Header>();
+const _: () = assert!(HEADER_SIZE == 8);
+const _: () = assert!(INLINE_SIZE_MAX <= u16::MAX as usize);
+const _: () = assert!(align_of::<Vec<u8>>() <= align_of::<Header>());
+const _: () = assert!(size_of::<Vec<u8>>().is_multiple_of(8));
+
+fn field_size(flags: u32, flag: u32, size: usize) -> usize {
+    if flags & flag == 0 { 0 } else { size }
+}
+
+fn expire_offset(flags: u32) -> usize {
+    HEADER_SIZE + field_size(flags, LONG_KEY, 8)
+}
+
+fn buffer_offset(flags: u32) -> usize {
+    expire_offset(flags) + field_size(flags, EXPIRES, 8)
+}
+
+fn key_offset(flags: u32) -> usize {
+    buffer_offset(flags) + field_size(flags, LARGE, size_of::<Vec<u8>>())
+}
+
+/// Rounded as allocators round anyway, so that a value may grow a little in place.
+fn allocation_size(flags: u32, key_size: usize, inline_size: usize) -> usize {
+    (key_offset(flags) + key_size + inline_size).next_multiple_of(16)
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, align_of::<Header>()).expect("keys are far below that limit")
+}
+
+/// What an entry has besides its key and its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    pub(crate) expire_ms: Option<u64>,
+    pub(crate) is_raw: bool,
+    pub(crate) access: u32,
+}
+
+impl Attributes {
+    fn flags(self) -> u32 {
+        (self.access & ACCESS_MASK)
+            | if self.expire_ms.is_some() { EXPIRES } else { 0 }
+            | if self.is_raw { RAW } else { 0 }
+    }
+}
+
+/// One key with what it holds, borrowed from its keyspace.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    header: NonNull<Header>,
+    owner: PhantomData<&'a EntryBox>,
+}
+
+impl<'a> Entry<'a> {
+    fn header(self) -> &'a Header {
+        // SAFETY: the entry is borrowed for 'a, and begins with a header.
+        unsafe { self.header.as_ref() }
+    }
+
+    fn flags(self) -> u32 {
+        self.header().meta.get()
+    }
+
+    fn at(self, offset: usize) -> *mut u8 {
+        self.header.as_ptr().cast::<u8>().wrapping_add(offset)
+    }
+
+    fn bytes(self, offset: usize, size: usize) -> &'a [u8] {
+        // SAFETY: the callers stay within the allocation, in parts that were written when it was
+        // made; it is borrowed for 'a.
+        unsafe { slice::from_raw_parts(self.at(offset), size) }
+    }
+
+    fn key_size(self) -> usize {
+        if self.flags() & LONG_KEY == 0 {
+            usize::from(self.header().key_size)
+        } else {
+            // SAFETY: the flag says that the size is there, and the place is aligned.
+            unsafe { self.at(HEADER_SIZE).cast::<usize>().read() }
+        }
+    }
+
+    pub fn key(self) -> &'a [u8] {
+        self.bytes(key_offset(self.flags()), self.key_size())
+    }
+
+    fn buffer(self) -> Option<&'a Vec<u8>> {
+        let flags = self.flags();
+        if flags & LARGE == 0 {
+            return None;
+        }
+        // SAFETY: the flag says that a buffer is there, aligned, and it is borrowed for 'a.
+        Some(unsafe { &*self.at(buffer_offset(flags)).cast::<Vec<u8>>() })
+    }
+
+    /// The value, if it is a string.
+    pub fn string(self) -> Option<&'a [u8]> {
+        Some(match self.buffer() {
+            Some(buffer) => buffer,
+            None => {
+                let offset = key_offset(self.flags()) + self.key_size();
+                self.bytes(offset, usize::from(self.header().value_size))
+            }
+        })
+    }
+
+    /// When it expires: milliseconds since 1970.
+    pub fn expire_ms(self) -> Option<u64> {
+        let flags = self.flags();
+        if flags & EXPIRES == 0 {
+            return None;
+        }
+        // SAFETY: the flag says that the expiry is there, and the place is aligned.
+        Some(unsafe { self.at(expire_offset(flags)).cast::<u64>().read() })
+    }
+
+    /// Its time is over: it is to be hidden, and to be deleted by an effect.
+    pub fn is_expired(self, now_ms: u64) -> bool {
+        self.expire_ms().is_some_and(|expire_ms| expire_ms <= now_ms)
+    }
+
+    /// The string was changed in place, which clients see as its encoding.
+    pub fn is_raw(self) -> bool {
+        self.flags() & RAW != 0
+    }
+
+    /// The access word: 24 bits whose meaning is the policy's.
+    pub fn access(self) -> u32 {
+        self.flags() & ACCESS_MASK
+    }
+
+    pub(super) fn set_access(self, access: u32) {
+        self.header().meta.set((self.flags() & !ACCESS_MASK) | (access & ACCESS_MASK));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_access_for_tests(self, access: u32) {
+        self.set_access(access);
+    }
+
+    /// Bytes allocated for it.
+    pub fn size(self) -> usize {
+        self.allocation_size() + self.buffer().map_or(0, Vec::capacity)
+    }
+
+    fn allocation_size(self) -> usize {
+        let inline_size = usize::from(self.header().value_size);
+        allocation_size(self.flags(), self.key_size(), inline_size)
+    }
+
+    pub(crate) fn attributes(self) -> Attributes {
+        Attributes { expire_ms: self.expire_ms(), is_raw: self.is_raw(), access: self.access() }
+    }
+
+    pub(super) fn address(self) -> *const u8 {
+        self.at(0)
+    }
+
+    pub(crate) fn check(self) {
+        let is_large = self.string().is_some_and(|value| INLINE_SIZE_MAX < value.len());
+        assert!(is_large == self.buffer().is_some());
+    }
+}
+
+impl fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &self.key().escape_ascii().to_string())
+            .field("attributes", &self.attributes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Owns an entry. Owner: a bucket, an inverse or the garbage.
+#[repr(transparent)]
+pub(crate) struct EntryBox(NonNull<Header>);
+
+// SAFETY: it owns its allocation alone, which holds plain bytes.
+unsafe impl Send for EntryBox {}
+
+impl EntryBox {
+    /// An entry with an inline value of `size` bytes, zeroed before `fill` gets them.
+    pub(crate) fn inline(
+        key: &[u8],
+        size: usize,
+        attributes: Attributes,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Self {
+        assert!(size <= INLINE_SIZE_MAX);
+        let mut entry = Self::allocate(key, attributes, 0, size);
+        fill(entry.inline_mut());
+        entry
+    }
+
+    /// An entry whose value has a buffer of its own.
+    pub(crate) fn large(key: &[u8], value: Vec<u8>, attributes: Attributes) -> Self {
+        assert!(INLINE_SIZE_MAX < value.len());
+        let entry = Self::allocate(key, attributes, LARGE, 0);
+        let flags = entry.view().flags();
+        let place = entry.view().at(buffer_offset(flags)).cast::<Vec<u8>>();
+        // SAFETY: the allocation has room for a buffer there, aligned; `allocate` left an empty
+        // one, which owns nothing and need not be dropped.
+        unsafe { place.write(value) };
+        entry
+    }
+
+    /// An entry that holds `value`.
+    pub(crate) fn string(key: &[u8], value: &[u8], attributes: Attributes) -> Self {
+        if value.len() <= INLINE_SIZE_MAX {
+            Self::inline(key, value.len(), attributes, |bytes| bytes.copy_from_slice(value))
+        } else {
+            Self::large(key, value.to_vec(), attributes)
+        }
+    }
+
+    fn allocate(key: &[u8], attributes: Attributes, large: u32, inline_size: usize) -> Self {
+        let is_long = usize::from(u16::MAX) <= key.len();
+        let flags = attributes.flags() | large | if is_long { LONG_KEY } else { 0 };
+        let layout = layout(allocation_size(flags, key.len(), inline_size));
+        // SAFETY: the size is not zero: it includes the header.
+        let memory = unsafe { alloc::alloc(layout) };
+        let Some(header) = NonNull::new(memory.cast::<Header>()) else {
+            alloc::handle_alloc_error(layout)
+        };
+        let key_size = if is_long { u16::MAX } else { key.len() as u16 };
+        let fields = Header { meta: Cell::new(flags), key_size, value_size: inline_size as u16 };
+        // SAFETY: the memory is large enough and aligned for a header.
+        unsafe { header.write(fields) };
+        let at = |offset| memory.wrapping_add(offset);
+        if is_long {
+            // SAFETY: the flag made room for the size, aligned, behind the header.
+            unsafe { at(HEADER_SIZE).cast::<usize>().write(key.len()) };
+        }
+        if let Some(expire_ms) = attributes.expire_ms {
+            // SAFETY: the flag made room for the expiry, aligned.
+            unsafe { at(expire_offset(flags)).cast::<u64>().write(expire_ms) };
+        }
+        if large != 0 {
+            // SAFETY: the flag made room for the buffer, aligned.
+            unsafe { at(buffer_offset(flags)).cast::<Vec<u8>>().write(Vec::new()) };
+        }
+        let offset = key_offset(flags);
+        // SAFETY: the new allocation has room for the key there, and does not overlap it.
+        unsafe { at(offset).copy_from_nonoverlapping(key.as_ptr(), key.len()) };
+        // SAFETY: the rest of the allocation is not shorter than the value. What rounding adds is
+        // never read before a value grew into it and wrote it.
+        unsafe { at(offset + key.len()).write_bytes(0, inline_size) };
+        Self(header)
+    }
+
+    pub(crate) fn view(&self) -> Entry<'_> {
+        Entry { header: self.0, owner: PhantomData }
+    }
+
+    /// The value, if it is inline; empty if not.
+    fn inline_mut(&mut self) -> &mut [u8] {
+        let view = self.view();
+        let size = usize::from(view.header().value_size);
+        let place = view.at(key_offset(view.flags()) + view.key_size());
+        // SAFETY: the inline value is there, was written, and is borrowed with the entry.
+        unsafe { slice::from_raw_parts_mut(place, size) }
+    }
+
+    /// The buffer of a value that is not inline.
+    pub(crate) fn buffer_mut(&mut self) -> Option<&mut Vec<u8>> {
+        let view = self.view();
+        let flags = view.flags();
+        if flags & LARGE == 0 {
+            return None;
+        }
+        // SAFETY: the flag says that a buffer is there, aligned; it is borrowed with the entry.
+        Some(unsafe { &mut *view.at(buffer_offset(flags)).cast::<Vec<u8>>() })
+    }
+
+    /// Changes the value within the allocation, if it stays as large; the flag `raw` goes.
+    pub(crate) fn overwrite(&mut self, value: &[u8], expire_ms: Option<u64>) -> bool {
+        let view = self.view();
+        let flags = view.flags();
+        let key_size = view.key_size();
+        if flags & LARGE != 0
+            || (flags & EXPIRES != 0) != expire_ms.is_some()
+            || INLINE_SIZE_MAX < value.len()
+            || allocation_size(flags, key_size, value.len()) != view.allocation_size()
+        {
+            return false;
+        }
+        let place = view.at(key_offset(flags) + key_size);
+        // SAFETY: an allocation of this size has room for the value, which is not part of it.
+        unsafe { place.copy_from_nonoverlapping(value.as_ptr(), value.len()) };
+        // SAFETY: the entry is borrowed exclusively.
+        let header = unsafe { self.0.as_mut() };
+        header.value_size = value.len() as u16;
+        header.meta.set(flags & !RAW);
+        if expire_ms.is_some() {
+            self.set_expire(expire_ms);
+        }
+        true
+    }
+
+    pub(crate) fn set_expire(&mut self, expire_ms: Option<u64>) {
+        let view = self.view();
+        let flags = view.flags();
+        if (flags & EXPIRES != 0) != expire_ms.is_some() {
+            *self = self.with(expire_ms);
+            return;
+        }
+        if let Some(expire_ms) = expire_ms {
+            // SAFETY: the flag says that the expiry is there, and the place is aligned.
+            unsafe { view.at(expire_offset(flags)).cast::<u64>().write(expire_ms) };
+        }
+    }
+
+    /// The same with another expiry; takes the buffer over.
+    fn with(&mut self, expire_ms: Option<u64>) -> Self {
+        let attributes = Attributes { expire_ms, ..self.view().attributes() };
+        if let Some(buffer) = self.buffer_mut() {
+            let value = mem::take(buffer);
+            return Self::large(self.view().key(), value, attributes);
+        }
+        let value = self.view().string().expect("there are only strings");
+        Self::string(self.view().key(), value, attributes)
+    }
+
+    pub(crate) fn set_raw(&mut self, is_raw: bool) {
+        let flags = self.view().flags() & !RAW;
+        self.view().header().meta.set(if is_raw { flags | RAW } else { flags });
+    }
+}
+
+impl Drop for EntryBox {
+    fn drop(&mut self) {
+        let layout = layout(self.view().allocation_size());
+        if let Some(buffer) = self.buffer_mut() {
+            drop(mem::take(buffer));
+        }
+        // SAFETY: it was allocated with this layout, and nothing else owns it.
+        unsafe { alloc::dealloc(self.0.as_ptr().cast(), layout) };
+    }
+}
+
+impl fmt::Debug for EntryBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
