@@ -132,6 +132,7 @@ class Fuzzer:
 
     def __init__(self, left, right, dictionary):
         self.sides, self.dictionary = (left, right), dictionary
+        self.missing = subcommands(right.port) - subcommands(left.port)
         self.compared, self.explained, self.sent = 0, {}, {}
 
     def revive(self):
@@ -142,7 +143,7 @@ class Fuzzer:
         return (self.sides[side].deaths or ["goes on"])[-1]
 
     def steps(self, seed):
-        return Generator(seed, self.dictionary).round()
+        return Generator(seed, self.dictionary, self.missing).round()
 
     def execute(self, steps):
         """Runs steps from an empty keyspace; returns the first difference as (index, ...)."""
@@ -227,6 +228,14 @@ def dictionary(*ports):
     different = sorted(name for name in common if len({one[name] for one in listed}) > 1)
     known = {name: listed[0][name] for name in sorted(common)}
     return known, sorted(set(listed[0]) - common), different
+
+
+def subcommands(port):
+    """The subcommands a server lists, as `container|name`."""
+    connection = Connection(port)
+    _, items = connection.call("COMMAND", "LIST")
+    connection.close()
+    return {item[1].decode() for item in items if b"|" in item[1]}
 
 
 def text(command):
@@ -331,6 +340,8 @@ def compare_all(arguments, toroid, valkey, other):
     print(f"{fuzzer.compared} commands compared in {took:.1f} s, {len(fuzzer.sent)} names")
     unsent = ", ".join(f"{name} ({NOT_SENT.get(name, 'by chance')})" for name in unsent)
     print(f"not sent: {unsent or 'none'}")
+    missing = sorted(name for name in fuzzer.missing if name.split("|")[0] in known)
+    print(f"subcommands not in Toroid, not sent: {', '.join(missing) or 'none'}")
     print(f"only in Toroid: {', '.join(ours) or 'none'}")
     for reason, count in fuzzer.explained.items():
         print(f"explained {count} times: {reason}")

@@ -81,7 +81,7 @@ EXPLAINED = [
         "- ERR (syntax error|value is not an integer or out of range)$",
         "- ERR invalid cursor$",
     ),
-    Explained("an empty cursor", "scan , scan  *", "\\* $", "- ERR invalid cursor$"),
+    Explained("a cursor that is no number", "scan , scan  *, scan -1*", "\\* $", "- ERR invalid cursor$"),
     Explained(
         "Valkey has one text for all commands a transaction refuses, and aborts the transaction",
         "multi, watch *",

@@ -476,8 +476,9 @@ FAMILIES = {"strings": strings, "bits": bits, "keys": keys, "sessions": sessions
 class Generator:
     """One seed's round, over the commands both servers have."""
 
-    def __init__(self, seed, dictionary):
-        self.c = Chooser(seed)
+    def __init__(self, seed, dictionary, missing=frozenset()):
+        """`missing` are subcommands, as `container|name`, that only the other server has."""
+        self.c, self.missing = Chooser(seed), missing
         self.dictionary = dictionary
         self.families, self.weights, self.made = [], [], set()
         for name, family in FAMILIES.items():
@@ -511,6 +512,8 @@ class Generator:
             arguments.insert(c.random.randint(0, len(arguments)), c.value())
         if name in ("unsubscribe", "punsubscribe"):
             arguments = arguments[:1]  # One reply each: a pipeline counts its replies.
+        if arguments and f"{name}|{arguments[0].decode('latin-1').lower()}" in self.missing:
+            return self.command()
         return [c.word(name), *arguments]
 
     def without_arguments(self, name):
