@@ -56,7 +56,7 @@ EXPLAINED = [
         "\\$ (embstr|raw)$",
     ),
     Explained(
-        "a reference count is internal", "object refcount *", ": (1|2147483647)$", ": (1|2147483647)$"
+        "a reference count is internal", "object refcount *", ": (1|2147483647)$", ": [0-9]+$"
     ),
     Explained(
         "Valkey allows it without a cluster", "readonly, readwrite", NO_CLUSTER, "\\+ OK$"
