@@ -138,6 +138,8 @@ def judge(results, references, reasons, wrong):
 
 
 def quick(arguments, version, directory, work):
+    if not os.path.isfile(RECORDED):
+        raise rig.Unable(f"{RECORDED} is missing: cargo xtask conformance --full writes it")
     with open(RECORDED, "rb") as file:
         recorded = tomllib.load(file)
     rig.check(set(recorded["units"]) == set(UNITS), f"{RECORDED}: its files are not the files run")

@@ -67,7 +67,9 @@ class Side:
             return
         self.deaths.append(f"{self.name} ended, {last_words(self.server)}")
         self.server.process = None
-        self.server.directory = f"{self.server.directory.split('-again')[0]}-again{len(self.deaths)}"
+        self.server.directory = (
+            f"{self.server.directory.split('-again')[0]}-again{len(self.deaths)}"
+        )
         self.server.start()
 
     def close(self):

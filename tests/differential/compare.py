@@ -16,6 +16,7 @@ TOLERANCE = {
 }
 ERRORS = "-!"
 
+
 class Explained:
     """A difference that stays: why, for which commands, and what each server answers.
 
@@ -58,9 +59,7 @@ EXPLAINED = [
     Explained(
         "a reference count is internal", "object refcount *", ": (1|2147483647)$", ": [0-9]+$"
     ),
-    Explained(
-        "Valkey allows it without a cluster", "readonly, readwrite", NO_CLUSTER, "\\+ OK$"
-    ),
+    Explained("Valkey allows it without a cluster", "readonly, readwrite", NO_CLUSTER, "\\+ OK$"),
     Explained("Valkey allows it without a cluster", "cluster keyslot *", NO_CLUSTER, ": "),
     Explained(
         "Valkey checks the arguments before the key",
@@ -81,7 +80,9 @@ EXPLAINED = [
         "- ERR (syntax error|value is not an integer or out of range)$",
         "- ERR invalid cursor$",
     ),
-    Explained("a cursor that is no number", "scan , scan  *, scan -1*", "\\* $", "- ERR invalid cursor$"),
+    Explained(
+        "a cursor that is no number", "scan , scan  *, scan -1*", "\\* $", "- ERR invalid cursor$"
+    ),
     Explained(
         "Valkey has one text for all commands a transaction refuses, and aborts the transaction",
         "multi, watch *",

@@ -23,9 +23,33 @@ KEYS += [b"k%d" % index for index in range(6)] + [b"long" * 30]
 INTEGERS = [0, 1, -1, 2, 7, 10, 100, 255, 256, 1000, 65535, 2**31 - 1, 2**31, -(2**31), 2**32]
 INTEGERS += [2**53, 2**62, 2**63 - 2, 2**63 - 1, 2**63, 2**63 + 1, -(2**63), -(2**63) - 1, 2**64]
 INTEGERS += [2**64 - 1, 10**19, 10**30]
-ODD = [b"", b" ", b" 1", b"1 ", b"+1", b"-0", b"01", b"0x10", b"1.0", b"1e3", b"abc", b"nan", b"inf"]
+ODD = [
+    b"",
+    b" ",
+    b" 1",
+    b"1 ",
+    b"+1",
+    b"-0",
+    b"01",
+    b"0x10",
+    b"1.0",
+    b"1e3",
+    b"abc",
+    b"nan",
+    b"inf",
+]
 ODD += [b"-inf", b"-", b"--1", b"1\x00", b"\x00", b"9223372036854775808", b"-9223372036854775809"]
-FLOATS = [b"0", b"0.1", b"1.5", b"-1.5", b"3.0e3", b"1e-5", b"1e17", b"1e18", b"123456789.123456789"]
+FLOATS = [
+    b"0",
+    b"0.1",
+    b"1.5",
+    b"-1.5",
+    b"3.0e3",
+    b"1e-5",
+    b"1e17",
+    b"1e18",
+    b"123456789.123456789",
+]
 FLOATS += [b"0.30000000000000004", b"1e308", b"1e4932", b"5e-324", b"1.7976931348623157e308", b".5"]
 FLOATS += [b"5.", b"-0.0", b"infinity", b"+inf", b"nan", b"1e", b"0x1p3", b" 1.5", b"1.5 ", b""]
 
@@ -169,7 +193,17 @@ class Chooser:
 
     def pattern(self):
         fixed = [b"*", b"k*", b"*a*", b"?", b"[a-c]", b"[^a]*", b"{t}*", b"\\*", b"[", b"[a", b""]
-        fixed += [b"n[12]", b"k[0-3]", b"k[3-0]", b"**", b"*\\", b"[\\]]", b"long*", b"*\xff*", b"h?llo"]
+        fixed += [
+            b"n[12]",
+            b"k[0-3]",
+            b"k[3-0]",
+            b"**",
+            b"*\\",
+            b"[\\]]",
+            b"long*",
+            b"*\xff*",
+            b"h?llo",
+        ]
         return self.random.choice(fixed)
 
 
@@ -192,8 +226,9 @@ def strings(c):
         "getdel": lambda: [c.key()],
         "getex": lambda: [c.key(), *c.flags(c.expiry, lambda: [w("PERSIST")], lambda: [b"NX"])],
         "mget": lambda: c.some_keys(),
-        "mset": lambda: [word for key in c.some_keys() for word in (key, c.value())]
-        + c.maybe(20, b"odd"),
+        "mset": lambda: (
+            [word for key in c.some_keys() for word in (key, c.value())] + c.maybe(20, b"odd")
+        ),
         "msetnx": lambda: [word for key in c.some_keys(2) for word in (key, c.value())],
         "append": lambda: [c.key(), c.value()],
         "strlen": lambda: [c.key()],
@@ -228,7 +263,9 @@ def bits(c):
 
     def offset():
         if c.odds(12):
-            return c.among(b"4294967296", b"-1", b"4294967295x", b"", b"1.5", b"9223372036854775808")
+            return c.among(
+                b"4294967296", b"-1", b"4294967295x", b"", b"1.5", b"9223372036854775808"
+            )
         return b"%d" % c.random.choice([0, 1, 7, 8, 9, 63, 64, 65, c.random.randint(0, 2000)])
 
     def unit():
@@ -237,7 +274,9 @@ def bits(c):
     def kind():
         if c.odds(15):
             return c.among(b"u64", b"i65", b"u0", b"i0", b"x8", b"u", b"", b"i-1", b"u8x")
-        return c.among(b"u", b"i") + b"%d" % c.random.choice([1, 2, 5, 8, 13, 16, 31, 32, 33, 62, 63])
+        return c.among(b"u", b"i") + b"%d" % c.random.choice(
+            [1, 2, 5, 8, 13, 16, 31, 32, 33, 62, 63]
+        )
 
     def place():
         return c.maybe(2, b"#")[0:1] and b"#%d" % c.random.randint(0, 40) or offset()
@@ -265,7 +304,11 @@ def bits(c):
         "setbit": lambda: [c.key(), offset(), c.among(b"0", b"1", b"1", b"1", b"2", b"-1", b"")],
         "getbit": lambda: [c.key(), offset()],
         "bitcount": lambda: [c.key(), *span()],
-        "bitpos": lambda: [c.key(), c.among(b"0", b"1", b"0", b"1", b"0", b"1", b"2", b"x"), *span()],
+        "bitpos": lambda: [
+            c.key(),
+            c.among(b"0", b"1", b"0", b"1", b"0", b"1", b"2", b"x"),
+            *span(),
+        ],
         "bitop": lambda: [
             w(c.among("AND", "OR", "XOR", "NOT", "AND", "OR", "XOR"))
             if not c.odds(20)
@@ -274,9 +317,9 @@ def bits(c):
             *c.some_keys(3),
         ],
         "bitfield": lambda: [c.key(), *operations()],
-        "bitfield_ro": lambda: [c.key(), w("GET"), kind(), place()]
-        if not c.odds(4)
-        else [c.key(), *operations()],
+        "bitfield_ro": lambda: (
+            [c.key(), w("GET"), kind(), place()] if not c.odds(4) else [c.key(), *operations()]
+        ),
     }
 
 
@@ -340,9 +383,11 @@ def keys(c):
             lambda: [w("USAGE"), c.key(), *c.maybe(3, w("SAMPLES"), c.small())],
             lambda: [b"bogus"],
         )(),
-        "scan": lambda: [c.among(b"x", b"-1", b"", b"0"), w("COUNT"), c.among(b"0", b"-1", b"x")]
-        if c.odds(3)
-        else [b"0", *c.among([b"MATCH"], [b"bogus"], [b"COUNT", b"1", b"x"])],
+        "scan": lambda: (
+            [c.among(b"x", b"-1", b"", b"0"), w("COUNT"), c.among(b"0", b"-1", b"x")]
+            if c.odds(3)
+            else [b"0", *c.among([b"MATCH"], [b"bogus"], [b"COUNT", b"1", b"x"])]
+        ),
         "#scan": scan,
     }
 
@@ -552,7 +597,11 @@ class Generator:
         """A transaction that depends on keys which another connection may change before EXEC."""
         c = self.c
         watcher, other = c.random.sample(range(CONNECTIONS), 2)
-        steps = [(watcher, [b"DISCARD"]), (other, [b"DISCARD"]), (watcher, [b"WATCH", *c.some_keys()])]
+        steps = [
+            (watcher, [b"DISCARD"]),
+            (other, [b"DISCARD"]),
+            (watcher, [b"WATCH", *c.some_keys()]),
+        ]
         transaction = [(watcher, command) for command in self.transaction()]
         between = [(other, self.command()) for _ in range(c.random.randint(0, 2))]
         at = c.random.randint(0, len(transaction) - 1)
