@@ -7,6 +7,7 @@ mod world;
 mod cores;
 
 mod gate;
+mod hazards;
 mod limits;
 mod many_cores;
 mod monitor;
