@@ -13,5 +13,6 @@ mod many_cores;
 mod monitor;
 mod notifications;
 mod pubsub;
+mod random;
 mod session;
 mod start;
