@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base::{CoreId, Now};
@@ -32,7 +32,7 @@ pub struct Shell {
     late: Vec<VecDeque<Box<Parcel>>>,
     /// By core, whether it must not sleep over what it was sent in this turn.
     to_wake: Vec<bool>,
-    /// Bound, and listened on once the node has recovered.
+    /// Bound, and accepted from once every core is ready.
     listeners: Vec<TcpListener>,
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
@@ -50,23 +50,29 @@ enum Stopping {
 /// What is printed when clients are welcome.
 pub type Banner = Box<dyn FnOnce() + Send>;
 
-/// Counts the cores that have come to listen; the last one prints. Owner: all cores.
+/// Counts the cores that are ready. The last one prints, and from then on all accept: who is
+/// answered finds the whole node. Owner: all cores.
 pub struct Welcome {
     missing: AtomicUsize,
     banner: Mutex<Option<Banner>>,
+    is_open: AtomicBool,
 }
 
 impl Welcome {
     pub fn new(cores: usize, banner: Banner) -> Self {
-        Self { missing: AtomicUsize::new(cores), banner: Mutex::new(Some(banner)) }
+        let (missing, is_open) = (AtomicUsize::new(cores), AtomicBool::new(false));
+        Self { missing, banner: Mutex::new(Some(banner)), is_open }
     }
 
-    fn arrive(&self) {
+    /// True for the last core, which has to tell the others.
+    fn arrive(&self) -> bool {
         if self.missing.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return;
+            return false;
         }
         let banner = self.banner.lock().expect("only the last core takes it").take();
         banner.expect("only the last core takes it")();
+        self.is_open.store(true, Ordering::Release);
+        true
     }
 }
 
@@ -208,12 +214,15 @@ impl Shell {
                 Output::Exit => is_done = true,
             }
         }
-        if welcome {
+        if welcome && self.welcome.arrive() {
+            // Each looks at the door in its next turn; a wake-up is never lost.
+            (0..port.cores()).filter(|&core| core != port.own()).for_each(|core| ring.wake(core));
+        }
+        if !self.is_listening && self.welcome.is_open.load(Ordering::Acquire) {
             for listener in self.listeners.drain(..) {
                 ring.listen(listener).map_err(|cause| Failure::new(Status::Address, cause))?;
             }
             self.is_listening = true;
-            self.welcome.arrive();
         }
         Ok(is_done)
     }

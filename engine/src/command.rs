@@ -160,7 +160,8 @@ impl<R: Runs> Command<R> {
             Flag::Logs(Logs::Values) => {
                 let reaching =
                     self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
-                size + reaching.map(|key| value_size(key.name)).sum::<usize>()
+                // A value may take a second effect, which names the key again.
+                size + arguments + reaching.map(|key| value_size(key.name)).sum::<usize>()
             }
             Flag::Logs(Logs::KeyPerArgument) => {
                 size + args.len() * (INTEGER_SIZE_MAX + args.first().map_or(0, |key| key.len()))

@@ -3,6 +3,9 @@
 //! A handler names keys; which slice a key is in is decided here and nowhere else. Slices are
 //! contiguous ranges of slots of one size, so a key's slice follows from its slot.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use base::limits::SLOTS;

@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, CoreId, LogIndex, Now, Prng, SliceId, limits};
+use base::{ConnectionId, CoreId, FrameSequence, LogIndex, Now, Prng, SliceId, limits};
 use engine::{AccessPolicy, Classes, Notes};
 use net::BufferPool;
 use wal::Wal;
@@ -43,6 +43,9 @@ use crate::watches::WatchId;
 
 /// A batch this large is closed even while the log's window is full: bytes.
 const BATCH_SIZE_MAX: usize = limits::FRAME_SIZE_MAX;
+
+/// A batch this large is worth a frame of its own: bytes.
+const BATCH_SIZE_FULL: usize = 16 * 1024;
 
 /// Reply buffers kept for use again, and their sizes: bytes.
 const POOL_COUNT_MAX: usize = 4096;
@@ -75,6 +78,8 @@ pub struct Node {
     pub(crate) transactions: Transactions,
     pub(crate) loans: Loans,
     pub(crate) wal: Wal,
+    /// Frames on their way to the disk, and the bytes of effects in them.
+    frames: VecDeque<(FrameSequence, usize)>,
     pub(crate) stats: Stats,
     pub(crate) started_us: u64,
     pub(crate) planted: Planted,
@@ -155,6 +160,7 @@ impl Node {
             parked: parked.collect(),
             pool: BufferPool::new(POOL_COUNT_MAX, POOL_CAPACITY_FIRST, POOL_CAPACITY_MAX),
             outputs: VecDeque::new(),
+            frames: VecDeque::new(),
             outbox: Outbox::new(topology.cores()),
             early: VecDeque::new(),
             flush: Vec::new(),
@@ -324,20 +330,37 @@ impl Node {
     }
 
     fn close_batch(&mut self, now: Now) {
-        // While the window is full the batches go on gathering: that is the group commit.
-        let size_max = BATCH_SIZE_MAX.min(self.config.entry_size_max / 2);
-        if self.wal.window_is_full() && self.slices.batch_size_max() < size_max {
+        if !self.is_batch_due() {
             return;
         }
-        let Self { slices, transactions, planted, wal, .. } = self;
+        let Self { slices, transactions, planted, wal, frames, .. } = self;
+        let size = slices.open_size();
         slices.close(transactions, now, planted);
         let emitted = slices.emit(wal);
         if let Some(frame) = wal.close_batch(now) {
             slices.note_frame(&emitted, frame);
+            frames.push_back((frame, size));
         }
     }
 
+    /// Whether the open batches go to the log now.
+    ///
+    /// With nothing on its way they do. While the window is full they go on gathering: that is
+    /// the group commit. In between, a batch waits until it is as large as what is on its way:
+    /// clients that wait for their writes would otherwise fall apart into as many small groups as
+    /// the window has places, each paying for a frame of its own.
+    fn is_batch_due(&self) -> bool {
+        let size = self.slices.open_size();
+        let size_max = BATCH_SIZE_MAX.min(self.config.entry_size_max / 2);
+        if self.wal.window_is_full() {
+            return size_max <= self.slices.batch_size_max();
+        }
+        let on_their_way: usize = self.frames.iter().map(|(_, size)| size).sum();
+        BATCH_SIZE_FULL <= size || on_their_way <= size
+    }
+
     fn settle(&mut self, now: Now) {
+        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         let Self { slices, transactions, planted, wal, outbox, parked, sessions, flush, .. } = self;
         let mut moves = 0;
         slices.settle(wal, transactions, outbox, planted, |slice, settled| {

@@ -122,10 +122,10 @@ fn a_directory_of_a_newer_format_is_refused() {
     let data = log_of_400(&directory);
     let path = data.join("node");
     let text = std::fs::read_to_string(&path).expect("the identity is text");
-    write(&path, text.replacen("toroid-data 1", "toroid-data 2", 1)).expect("it can be written");
+    write(&path, text.replacen("toroid-data 2", "toroid-data 3", 1)).expect("it can be written");
     let before = contents(&data);
     let refusal = Start::new(&data).refused();
-    refusal.says(&["format 2", "newer", "toroid"]);
+    refusal.says(&["format 3", "newer", "toroid"]);
     assert_eq!(before, contents(&data), "a refused start changes no file");
     write(&path, text).expect("it can be written");
     Server::start(&data).stop();

@@ -6,6 +6,7 @@
 #[path = "../support/support.rs"]
 mod support;
 
+mod cores;
 mod crowd;
 mod damage;
 mod malformed;

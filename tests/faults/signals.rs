@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Directory, Reply, Server, encode, verify_log, wait_for};
+use crate::support::{Directory, Reply, Server, Start, encode, verify_log, wait_for};
 
 /// What was executed is answered, what was not executed is not: the keys that are there afterwards
 /// are exactly those that were acknowledged.
@@ -80,4 +80,38 @@ fn an_interrupt_ends_a_server_like_a_termination() {
     wait_for("the port is free again", Duration::from_secs(10), || {
         std::net::TcpListener::bind(("127.0.0.1", server.port())).ok()
     });
+}
+
+/// Clients on all cores do not take their replies, so every core waits; the core that is told not
+/// to ends them all.
+///
+/// Red when: a core that fails ends its own thread only; a second signal is taken for the first.
+#[test]
+fn a_second_signal_ends_all_cores_at_once() {
+    let directory = Directory::new("forced");
+    let start = Start::new(&directory.data()).with(&["--cores", "2"]);
+    let mut server = start.run().expect("the server starts");
+    let mut client = server.client();
+    let value = vec![b'x'; 4 << 20];
+    assert_eq!(client.call(&[b"SET", b"large", &value]).expect("it serves"), Reply::ok());
+    let mut stuck: Vec<_> = (0..16).map(|_| server.client()).collect();
+    for client in &mut stuck {
+        let requests = encode(&[b"GET", b"large"]).repeat(4);
+        client.send(&requests).expect("it serves");
+        // The server has begun to answer, and cannot go on.
+        client.exactly(16).expect("it serves");
+    }
+    server.signal("TERM");
+    wait_for("the server to hear it", Duration::from_secs(60), || {
+        server.stderr().contains("Terminate").then_some(())
+    });
+    assert!(server.is_alive(), "it waits for its clients");
+    server.signal("TERM");
+    let status = server.wait(Duration::from_secs(60));
+    assert_eq!(status.code(), Some(11), "{}", server.says());
+    drop(stuck);
+    drop(server);
+    let server = Server::start(&directory.data());
+    let reply = server.client().call(&[b"GET", b"large"]).expect("it serves");
+    assert_eq!(reply, Reply::Bulk(value), "what was acknowledged is there");
 }

@@ -81,6 +81,85 @@ fn keys_are_found_where_the_declaration_says() {
 }
 
 #[test]
+fn groups_of_keys_are_found_with_their_flags() {
+    const READ: &[KeyFlag] = &[KeyFlag::Ro];
+    const WRITE: &[KeyFlag] = &[KeyFlag::Ow];
+    const BITOP: Keys = Keys::Several(&[KeySpec::at(2, WRITE), KeySpec::from(3, READ)]);
+    const UNION: Keys = Keys::Several(&[KeySpec::at(1, WRITE), KeySpec::counted(2, READ)]);
+    const CHOICE: Keys = Keys::FirstVarying {
+        flags: &[KeyFlag::Rw],
+        of: |args| if args.len() == 1 { READ } else { WRITE },
+    };
+    type Case = (Keys, &'static [&'static str], &'static [(usize, &'static [KeyFlag])]);
+    let cases: &[Case] = &[
+        (BITOP, &["and", "d", "a", "b"], &[(1, WRITE), (2, READ), (3, READ)]),
+        (BITOP, &["and", "d"], &[(1, WRITE)]),
+        (BITOP, &["and"], &[]),
+        (UNION, &["d", "2", "a", "b", "weights"], &[(0, WRITE), (2, READ), (3, READ)]),
+        (UNION, &["d", "9", "a", "b"], &[(0, WRITE), (2, READ), (3, READ)]),
+        (UNION, &["d", "0", "a"], &[(0, WRITE)]),
+        (UNION, &["d", "-1", "a"], &[(0, WRITE)]),
+        (UNION, &["d", "x", "a"], &[(0, WRITE)]),
+        (UNION, &["d", "9223372036854775807"], &[(0, WRITE)]),
+        (UNION, &["d"], &[(0, WRITE)]),
+        (CHOICE, &["k"], &[(0, READ)]),
+        (CHOICE, &["k", "get"], &[(0, WRITE)]),
+    ];
+    for (keys, words, expected) in cases {
+        let args: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        let command = Command { keys: *keys, ..PLAIN };
+        let found: Vec<_> = command.keys_and_flags(&args).collect();
+        let places: Vec<_> = found.iter().map(|key| (key.index, key.flags)).collect();
+        assert_eq!(places, *expected, "{keys:?} {words:?}");
+        assert!(found.iter().all(|key| key.name == args[key.index]));
+        assert!(command.keys(&args).eq(found.iter().map(|key| key.name)));
+    }
+    assert_eq!(BITOP.range(), (2, -1, 1));
+    assert_eq!(UNION.range(), (1, 1, 1));
+}
+
+#[test]
+fn the_flags_of_a_key_follow_the_options_of_set_and_bitfield() {
+    let flags = |name: &str, words: &[&str]| {
+        let args: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        let found = engine_command(name).keys_and_flags(&args).next();
+        found.expect("the first argument is a key").flags
+    };
+    let changes = [KeyFlag::Rw, KeyFlag::Access, KeyFlag::Update];
+    assert_eq!(flags("set", &["get", "get"]), [KeyFlag::Ow, KeyFlag::Update]);
+    assert_eq!(flags("set", &["k", "v", "nx", "Get"]), changes);
+    assert_eq!(flags("bitfield", &["k", "get", "u8", "0"]), [KeyFlag::Ro, KeyFlag::Access]);
+    assert_eq!(flags("bitfield", &["k", "set", "u8", "0", "1"]), changes);
+    assert_eq!(flags("bitfield", &["k", "nonsense"]), changes);
+}
+
+#[test]
+fn a_subcommand_finds_its_keys_behind_its_own_word() {
+    let object = engine_command("object");
+    let encoding = object.subcommand(b"encoding").expect("it is declared");
+    let args: [&[u8]; 1] = [b"k"];
+    assert!(encoding.keys(&args).eq([b"k"]));
+    let text = info(encoding);
+    assert!(text.contains("$object|encoding, :3, ~1{+readonly}, :2, :2, :1, "), "{text}");
+    assert!(text.contains("$spec: %1{$index: :2}"), "{text}");
+    assert!(text.contains("$lastkey: :0, "), "{text}");
+}
+
+#[test]
+fn what_logs_values_is_bounded_by_the_values_of_the_keys_that_reach_others() {
+    let size = |key: &[u8]| if key == b"source" { 1000 } else { 100_000 };
+    let bound = |name: &str| engine_command(name).effect_size_max(&[b"source", b"target"], &size);
+    for name in ["copy", "rename", "renamenx", "move"] {
+        assert!((1000..2000).contains(&bound(name)), "{name}");
+    }
+    assert!(bound("append") < 1000);
+    assert!(5000 < bound("incrbyfloat"));
+    let bitop = engine_command("bitop");
+    let bound = bitop.effect_size_max(&[b"or", b"target", b"source", b"source"], &size);
+    assert!((2000..3000).contains(&bound));
+}
+
+#[test]
 fn a_wrong_number_of_words_is_refused_in_the_name_of_the_command() {
     let exact = Command { arity: Arity::Exactly(2), ..PLAIN };
     let at_least = Command { arity: Arity::AtLeast(2), ..PLAIN };

@@ -193,22 +193,28 @@ impl Overflow {
 impl Change {
     /// The new value; None if nothing is to be written.
     fn apply(&self, field: Field, old: i64) -> Option<i64> {
-        let number = match (self.is_set, field.is_signed) {
-            (false, _) => i128::from(old) + i128::from(self.number),
-            (true, true) => i128::from(self.number),
-            // A negative number is a very large one here.
-            (true, false) => i128::from(self.number as u64),
+        let (value, summand) = if self.is_set { (self.number, 0) } else { (old, self.number) };
+        let beyond = match field.is_signed {
+            true => field.signed_overflow(value, summand),
+            false => field.unsigned_overflow(value, summand),
         };
+        let sum = value.wrapping_add(summand);
         let (min, max) = field.limits();
-        if min <= number && number <= max {
-            return Some(number as i64);
-        }
-        match self.overflow {
-            Overflow::Wrap => Some(field.extend(number as u64)),
-            Overflow::Saturate => Some(number.clamp(min, max) as i64),
-            Overflow::Fail => None,
+        match (beyond, self.overflow) {
+            (None, _) => Some(sum),
+            (Some(_), Overflow::Wrap) => Some(field.extend(sum as u64)),
+            (Some(End::Below), Overflow::Saturate) => Some(min),
+            (Some(End::Above), Overflow::Saturate) => Some(max),
+            (Some(_), Overflow::Fail) => None,
         }
     }
+}
+
+/// On which side a number leaves the range of a field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Below,
+    Above,
 }
 
 /// An integer among the bits of a string.
@@ -244,10 +250,41 @@ impl Field {
     }
 
     /// The smallest and the largest number it can hold.
-    fn limits(self) -> (i128, i128) {
-        match self.is_signed {
-            true => (-(1 << (self.width - 1)), (1 << (self.width - 1)) - 1),
-            false => (0, (1 << self.width) - 1),
+    fn limits(self) -> (i64, i64) {
+        let max = match self.is_signed {
+            true => u64::MAX.checked_shr(65 - self.width).unwrap_or(0) as i64,
+            false => (u64::MAX >> (64 - self.width)) as i64,
+        };
+        (if self.is_signed { -max - 1 } else { 0 }, max)
+    }
+
+    /// Where Redis finds that `value + summand` leaves the range of a signed field.
+    ///
+    /// The distances to the ends wrap: a value set far below the range counts as above it where
+    /// the distance to the upper end does not fit 64 bits. Clients see that when they saturate.
+    fn signed_overflow(self, value: i64, summand: i64) -> Option<End> {
+        let (min, max) = self.limits();
+        let (up, down) = (max.wrapping_sub(value), min.wrapping_sub(value));
+        let is_narrow = self.width != 64;
+        if max < value || (up < summand && (is_narrow || (0 <= value && 0 < summand))) {
+            Some(End::Above)
+        } else if value < min || (summand < down && (is_narrow || (value < 0 && summand < 0))) {
+            Some(End::Below)
+        } else {
+            None
+        }
+    }
+
+    /// The same for an unsigned field: there a negative value is a very large one.
+    fn unsigned_overflow(self, value: i64, summand: i64) -> Option<End> {
+        let (_, max) = self.limits();
+        let is_beyond = (max as u64) < value as u64;
+        if is_beyond || (0 < summand && max.wrapping_sub(value) < summand) {
+            Some(End::Above)
+        } else if summand < 0 && summand < value.wrapping_neg() {
+            Some(End::Below)
+        } else {
+            None
         }
     }
 

@@ -201,7 +201,11 @@ fn position(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         cx.reply.integer(if wanted { -1 } else { 0 });
         return Ok(());
     };
-    let bits = unit.bits(start.unwrap_or(0), last.unwrap_or(i64::MAX), value.len());
+    // Unlike elsewhere, two positions before the first are the first.
+    let (start, end) = (start.unwrap_or(0), last.unwrap_or(i64::MAX));
+    let size = if unit == Unit::Bit { 8 * value.len() } else { value.len() };
+    let (start, end) = (start.max(-(size as i64)), end.max(-(size as i64)));
+    let bits = unit.bits(start, end, value.len());
     let answer = match find(value, bits.clone(), wanted) {
         Some(position) => position as i64,
         // Behind a string without an end there are zeros.

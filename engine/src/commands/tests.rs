@@ -326,13 +326,53 @@ fn check_over(script: &str, slices: u16) {
 }
 
 #[test]
-fn strings_reply_as_redis_does_and_log_what_they_change() {
-    check(include_str!("../../testdata/strings.txt"));
+fn bitfields_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/bitfield.txt"));
+}
+
+#[test]
+fn bitmaps_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/bitmaps.txt"));
+}
+
+#[test]
+fn databases_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/databases.txt"));
+}
+
+#[test]
+fn times_to_expire_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/expiry.txt"));
 }
 
 #[test]
 fn keys_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/keys.txt"));
+}
+
+#[test]
+fn common_subsequences_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/lcs.txt"));
+}
+
+#[test]
+fn numbers_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/numbers.txt"));
+}
+
+#[test]
+fn ways_of_storing_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/object.txt"));
+}
+
+#[test]
+fn conditional_sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/set.txt"));
+}
+
+#[test]
+fn strings_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/strings.txt"));
 }
 
 #[test]
@@ -347,4 +387,55 @@ fn what_no_effect_could_hold_is_refused_before_anything_changes() {
     assert_eq!(bench.execute(&[b"set", &long, b"value"]), refused);
     assert_eq!(bench.execute(&[b"incr", &long]), refused);
     assert!(bench.is_empty());
+}
+
+#[test]
+fn a_command_tells_what_it_saw_in_another_database() {
+    let mut bench = Bench::new(4);
+    for (words, seen) in [
+        (&["set", "a", "1"][..], &[][..]),
+        (&["copy", "a", "b"], &[]),
+        (&["copy", "a", "b", "db", "1"], &[(1, "b")]),
+        (&["copy", "a", "b", "db", "1"], &[(1, "b")]),
+        (&["copy", "x", "b", "db", "1"], &[]),
+        (&["move", "a", "2"], &[(2, "a")]),
+        (&["move", "b", "1"], &[(1, "b")]),
+    ] {
+        let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        bench.execute(&bytes);
+        let told = std::mem::take(&mut bench.notes.also_seen);
+        let told: Vec<_> =
+            told.iter().map(|(db, key)| (*db, str::from_utf8(key).expect("it is text"))).collect();
+        assert_eq!(told, seen, "{words:?}");
+    }
+}
+
+/// What is asked for by cursors is returned once, whatever the count.
+#[test]
+fn an_iteration_over_all_slices_returns_every_key_once() {
+    let mut bench = Bench::new(4);
+    let mut expected: Vec<String> = (0..200).map(|number| format!("key:{number}")).collect();
+    for key in &expected {
+        bench.execute(&[b"set", key.as_bytes(), b""]);
+    }
+    expected.sort();
+    for count in ["1", "7", "100", "1000"] {
+        let (mut found, mut cursor, mut calls) = (Vec::new(), "0".to_owned(), 0);
+        loop {
+            let reply =
+                bench.execute(&[b"scan", cursor.as_bytes(), b"count", count.as_bytes()]).reply;
+            let (next, keys) = reply.split_once(", ").expect("a cursor and keys");
+            let (_, keys) = keys.split_once('[').expect("an array");
+            let keys = keys.trim_end_matches(']').split(", ").filter(|key| !key.is_empty());
+            found.extend(keys.map(|key| key.trim_start_matches('$').to_owned()));
+            cursor = next.trim_start_matches("*2[$").to_owned();
+            calls += 1;
+            if cursor == "0" {
+                break;
+            }
+        }
+        found.sort();
+        assert_eq!(found, expected);
+        assert!(200 / count.parse::<usize>().expect("a number") <= calls);
+    }
 }

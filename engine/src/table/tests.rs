@@ -88,7 +88,7 @@ fn tagged(number: usize) -> Vec<u8> {
     format!("{{t}}{number}").into_bytes()
 }
 
-const MANY: usize = if cfg!(miri) { 600 } else { 60_000 };
+const MANY: usize = if cfg!(miri) { 500 } else { 60_000 };
 
 /// Fails when a split puts an entry into the wrong half, and when a directory is doubled wrong.
 #[test]
@@ -265,6 +265,9 @@ fn the_last_keys_of_a_large_table_are_drawn() {
     assert!(bench.table.random(&mut prng).is_none());
 }
 
+/// Entries inserted or removed in one go.
+const PHASE: usize = if cfg!(miri) { 60 } else { 400 };
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 60 }))]
 
@@ -274,7 +277,10 @@ proptest! {
         mask in prop_oneof![
             Just(u64::MAX), Just(0), Just(0xff << 40), Just(0x0f0f_0f0f_0f0f_0f0f), Just(1 << 63),
         ],
-        sizes in prop::collection::vec((1usize..400, 0usize..400, 0usize..60), 1..5),
+        sizes in prop::collection::vec(
+            (1..PHASE, 0..PHASE, 0usize..60),
+            1..if cfg!(miri) { 3 } else { 5 },
+        ),
         seed: u64,
     ) {
         let mut bench = Bench::with_mask(mask);

@@ -61,6 +61,7 @@ impl Table {
                     Some(next) => Some(start + next),
                     None => next_segment(root, first + span),
                 };
+                assert!(at.is_none_or(|next| position < next), "an iteration comes to an end");
             }
             number += 1;
             hash = 0;
