@@ -30,11 +30,31 @@ def default_binary():
     return os.environ.get("TOROID_BIN") or os.path.join(target, "release", "toroid")
 
 
+def planted_binary():
+    """TOROID_PLANTED_BIN, or what the build with planted bugs makes (README.md)."""
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+    planted = os.path.join(target, "planted", "release", "toroid")
+    return os.environ.get("TOROID_PLANTED_BIN") or planted
+
+
 class Program:
     """How to start the server: the real one, or a stand-in that shows what a rig can see."""
 
-    def __init__(self, name, binary, arguments=()):
+    def __init__(self, name, binary, arguments=(), plant=None):
         self.name, self.binary, self.arguments = name, binary, list(arguments)
+        self.environment = dict(os.environ)
+        if plant is not None:
+            self.environment["TOROID_PLANT"] = plant
+
+    @staticmethod
+    def planted(plant, binary):
+        """Toroid with a planted bug."""
+        if not os.access(binary, os.X_OK):
+            raise Unable(
+                f"{binary} is not there: cargo build --release --features planted "
+                "--target-dir target/planted"
+            )
+        return Program(f"toroid with {plant}", binary, ["--durability", "local"], plant)
 
     @staticmethod
     def named(name, binary):
@@ -113,6 +133,7 @@ class Server:
                 stderr=err,
                 start_new_session=True,
                 cwd="/",
+                env=self.program.environment,
             )
 
     def says(self):
