@@ -71,6 +71,7 @@ pub enum Acl {
     Keyspace,
     String,
     Bitmap,
+    PubSub,
     Connection,
     Transaction,
 }
@@ -81,6 +82,7 @@ pub enum Group {
     Generic,
     String,
     Bitmap,
+    PubSub,
     Connection,
     Server,
     Transactions,
@@ -92,6 +94,8 @@ pub enum Flag {
     /// Refused when memory is full.
     DenyOom,
     Admin,
+    /// About channels.
+    PubSub,
     NoScript,
     /// Allowed while recovery goes on.
     Loading,

@@ -112,6 +112,16 @@ impl Keyspace {
         memory
     }
 
+    /// Bytes allocated for one database.
+    pub fn size_of(&self, db: u16) -> usize {
+        self.database(db).memory().total()
+    }
+
+    /// No key of one database expires before; None: none expires at all.
+    pub fn first_expire_ms(&self, db: u16) -> Option<u64> {
+        self.database(db).first_expire_ms()
+    }
+
     /// Bytes allocated for all keys and values.
     pub fn used_bytes(&self) -> usize {
         self.memory().entries

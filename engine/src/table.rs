@@ -157,6 +157,12 @@ impl Table {
         self.len
     }
 
+    /// No entry expires before; None: none expires at all.
+    pub(crate) fn first_expire_ms(&self) -> Option<u64> {
+        let bound = self.min_expire_ms.get();
+        (0 < self.expires && bound != u64::MAX).then_some(bound)
+    }
+
     /// Entries with an expiry.
     pub(crate) fn expires(&self) -> usize {
         self.expires

@@ -183,6 +183,12 @@ impl ReplyQueue {
         }
     }
 
+    /// The gates that replies in front of the first vacancy wait for. Some may be settled: they
+    /// count until `take_released` finds that.
+    pub fn gates(&self) -> impl Iterator<Item = Gate> {
+        self.ready.gates_ahead()
+    }
+
     /// What is to be waited for until something can leave.
     pub fn front(&self) -> Front {
         if let Some(gate) = self.ready.front_gate() {

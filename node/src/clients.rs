@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, Now, limits};
+use base::{ConnectionId, Now};
 use net::{Decoded, Decoder, Front, Protocol, ProtocolError};
 
 use crate::dispatch::Flow;
@@ -11,6 +11,7 @@ use crate::input::Input;
 use crate::node::{Node, Phase};
 use crate::parcel::BorrowedWords;
 use crate::planted::Plant;
+use crate::pubsub::Subscriptions;
 use crate::room::Waiter;
 use crate::session::{Client, Held, Session};
 
@@ -27,7 +28,7 @@ const STUCK_US: u64 = 10_000_000;
 pub(crate) const RELIEF_US: u64 = 100_000;
 
 impl Node {
-    pub(crate) fn accept(&mut self, id: ConnectionId, peer: std::net::SocketAddr) {
+    pub(crate) fn accept(&mut self, id: ConnectionId, peer: std::net::SocketAddr, now: Now) {
         self.stats.connections_received += 1;
         self.clients_numbered += 1;
         // Numbers of different cores do not meet.
@@ -35,6 +36,7 @@ impl Node {
         let number = (self.clients_numbered - 1) * cores + u64::from(self.core.0) + 1;
         let client = Client::new(number, peer, &self.config);
         let mut session = Box::new(Session::new(id, client));
+        session.received_us = now.monotonic_us;
         if let Some(refusal) = self.refuses_client(&session) {
             self.stats.connections_rejected += 1;
             session.replies.begin(&mut self.pool).extend_from_slice(refusal);
@@ -47,7 +49,7 @@ impl Node {
     }
 
     fn refuses_client(&self, session: &Session) -> Option<&'static [u8]> {
-        if self.config.clients_max <= self.sessions.len() + self.clients_elsewhere {
+        if self.settings.clients_max <= self.sessions.len() + self.clients_elsewhere {
             return Some(b"-ERR max number of clients reached\r\n");
         }
         let open = self.config.password.is_none() && self.config.protected_mode;
@@ -69,6 +71,7 @@ impl Node {
     pub(crate) fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
         let Some(mut session) = self.sessions.take(id) else { return };
         self.stats.net_input_bytes += bytes.len() as u64;
+        session.received_us = now.monotonic_us;
         if self.phase == Phase::Serving && !session.client.closing && !session.closed {
             if session.held.is_some() {
                 session.input.keep(bytes, 0);
@@ -77,10 +80,11 @@ impl Node {
                 self.run_input(&mut session, bytes, now);
             }
             let held = session.input.rest().len() + session.decoder.allocated();
-            if limits::QUERY_BUFFER_SIZE_MAX < held {
+            if self.settings.query_size_max < held {
                 session.client.closing = true;
                 session.input = Input::default();
             }
+            self.count_input(&mut session);
             queue_flush(&mut self.flush, &mut session);
         }
         self.sessions.put_back(session);
@@ -136,6 +140,11 @@ impl Node {
                 session.held = Some(Held::Output);
                 return (executed, 0);
             }
+            if self.pubsub.is_far_ahead() {
+                self.pubsub.wait(session.id);
+                session.held = Some(Held::Replies);
+                return (executed, 0);
+            }
             let rest = &data[executed..];
             match decoder.decode(rest, session.client.authenticated) {
                 Ok(Decoded::Incomplete { more }) => return (executed, more),
@@ -145,6 +154,9 @@ impl Node {
                     let held = match self.dispatch(session, &words, now) {
                         Flow::Done => {
                             executed += consumed;
+                            if self.pubsub.has_deliveries() {
+                                self.deliver_published(Some(session), now);
+                            }
                             continue;
                         }
                         Flow::NeedsRoom { needed } => Held::Room { needed },
@@ -216,6 +228,7 @@ impl Node {
             session.run_queued = false;
             if !session.client.closing && !session.closed {
                 self.run_input(&mut session, &[], now);
+                self.count_input(&mut session);
                 if session.held.is_none() && session.stopped && !session.ended {
                     session.stopped = false;
                     self.outputs.push_back(Pending::StartReceive { id });
@@ -252,7 +265,9 @@ impl Node {
     pub(crate) fn forget(&mut self, id: ConnectionId) {
         if let Some(mut session) = self.sessions.remove(id) {
             self.unwatch(&mut session);
+            self.unsubscribe_all(&mut session);
             self.output_size -= session.output_size();
+            self.input_size -= session.counted_input;
             session.replies.clear(&mut self.pool);
             self.room.remove(Waiter::Client(id));
         }
@@ -291,8 +306,9 @@ impl Node {
             }
         }
         if session.client.closing && session.is_drained() {
-            session.closed = true;
-            self.outputs.push_back(Pending::Close { id: session.id });
+            self.close_now(session);
+        } else {
+            self.limit_output(session, now);
         }
     }
 
@@ -405,6 +421,7 @@ impl Client {
             durability: config.durability,
             touches: true,
             transaction: None,
+            subscriptions: Subscriptions::default(),
             closing: false,
         }
     }

@@ -4,6 +4,8 @@ mod client;
 mod command;
 mod connection;
 mod info;
+mod monitor;
+mod pubsub;
 mod server;
 mod transactions;
 
@@ -11,16 +13,25 @@ use base::Now;
 use engine::Command;
 
 use crate::node::Node;
+use crate::pubsub::Publication;
 use crate::registry::Run;
 use crate::reply::ReplyWriter;
-use crate::session::Client;
+use crate::session::{Client, Session};
 
 /// Every family of the node.
-pub(crate) const FAMILIES: &[&[Command<Run>]] =
-    &[client::FAMILY, command::FAMILY, connection::FAMILY, server::FAMILY, transactions::FAMILY];
+pub(crate) const FAMILIES: &[&[Command<Run>]] = &[
+    client::FAMILY,
+    command::FAMILY,
+    connection::FAMILY,
+    monitor::FAMILY,
+    pubsub::FAMILY,
+    server::FAMILY,
+    transactions::FAMILY,
+];
 
 pub(crate) use connection::NOT_OURS;
 pub(crate) use info::CoreFacts;
+pub(crate) use pubsub::is_for_subscribers;
 
 /// What a command on the connection or the node gets.
 #[derive(Debug)]
@@ -29,6 +40,17 @@ pub(crate) struct SessionCx<'a> {
     pub(crate) node: &'a Node,
     pub(crate) reply: ReplyWriter<'a>,
     pub(crate) now: Now,
+}
+
+/// What a command about channels gets.
+#[derive(Debug)]
+pub(crate) struct ChannelsCx<'a> {
+    pub(crate) node: &'a mut Node,
+    pub(crate) session: &'a mut Session,
+    pub(crate) reply: ReplyWriter<'a>,
+    /// What it publishes, in order.
+    pub(crate) publications: &'a mut Vec<Publication>,
+    pub(crate) in_transaction: bool,
 }
 
 /// The lines that HELP prints for a container.

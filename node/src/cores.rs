@@ -39,9 +39,13 @@ impl Node {
         }
         self.stats.parcels_received += 1;
         self.wal.note_hint(from, parcel.durable);
+        if let Some(size) = parcel.memory {
+            self.census.note_told(from, size);
+        }
         for (slice, settled) in std::mem::take(&mut parcel.settled) {
             self.slices.note_settled(slice, settled);
             self.release_parked(slice, settled);
+            self.pubsub.note_settled();
         }
         parcel.for_each_request(|request| self.prefetch(request));
         parcel.for_each_request(|request| self.take_request(request, now));
@@ -74,6 +78,10 @@ impl Node {
                 self.outbox.to(from).add_message(Message::Answered { id, answer });
             }
             Message::Answered { id, answer } => self.note_answer(from, id, answer),
+            Message::Told { number, counts } => self.note_told(from, number, &counts),
+            Message::Known { number } => self.note_known(from, number),
+            Message::Published(publication) => self.take_published(from, publication, now),
+            Message::Delivered { size } => self.note_delivered(from, size),
             Message::Shutdown => self.shut_down(now),
             Message::Drained => self.drained += 1,
         }
@@ -102,13 +110,23 @@ impl Node {
 
     /// Executes a request of another core, or keeps it until it can be.
     fn take_request(&mut self, request: &Request<'_>, now: Now) {
-        if self.is_stalled(request.address.core, request.address.connection) {
+        if self.is_behind(request.address, request.slice) {
             self.stall(request.to_waiting(), None);
         } else if self.is_here(&Scope::One(request.slice)) {
             self.execute_request(request, false, now);
         } else {
             self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
         }
+    }
+
+    /// Does an earlier request of the same client for the same slice wait for room? For this slice
+    /// only: one that waited while the slice was lent comes before one that now waits for room for
+    /// another slice.
+    fn is_behind(&self, address: ReturnAddress, slice: SliceId) -> bool {
+        self.stalled.iter().any(|stalled| {
+            let WaitingRequest { address: other, slice: waits_for, .. } = stalled.request;
+            (other.core, other.connection, waits_for) == (address.core, address.connection, slice)
+        })
     }
 
     /// Does a request of this connection wait here for room? What comes after it waits behind it.
@@ -157,8 +175,7 @@ impl Node {
         // Whoever comes behind a request that still waits waits as well.
         for stalled in std::mem::take(&mut self.stalled) {
             let Stalled { number, request, granted } = stalled;
-            let address = request.address;
-            let is_behind = self.is_stalled(address.core, address.connection);
+            let is_behind = self.is_behind(request.address, request.slice);
             let waits_itself = self.room.contains(Waiter::Request(number));
             if is_behind || waits_itself {
                 self.stalled.push_back(Stalled { number, request, granted });
@@ -232,7 +249,13 @@ impl Node {
     pub(crate) fn run_loans(&mut self, now: Now) {
         self.grant_loans(now);
         if self.loans.open_session() {
-            self.ask_next(now);
+            if self.loans.is_complete() {
+                // An EXEC of nothing needs no slices.
+                let loan = self.loans.take_session();
+                self.run_session_jobs(loan, now);
+            } else {
+                self.ask_next(now);
+            }
         }
     }
 
@@ -341,6 +364,11 @@ impl Node {
         let ReturnAddress { connection, ticket, .. } = job.address;
         // A client that is gone asks for nothing.
         let mut session = self.sessions.take(connection)?;
+        // As it was asked; what the client asks for behind it may have changed the level by now.
+        let durability = match &job.work {
+            Work::Command { caller, .. } => caller.durability,
+            Work::Exec { .. } | Work::Watch { .. } => session.client.durability,
+        };
         let mut out = std::mem::take(&mut self.scratch);
         let executed = match &mut job.work {
             Work::Command { caller, command, words } => {
@@ -361,20 +389,31 @@ impl Node {
                 );
                 Executed::Done(Gates::new())
             }
-            Work::Exec { transaction, watching } => self.exec_here(
-                &mut session,
-                transaction,
-                *watching,
-                &job.slices,
-                admission,
-                now,
-                &mut out,
-            ),
+            Work::Exec { transaction, watching } => {
+                let executed = self.exec_here(
+                    &mut session,
+                    transaction,
+                    *watching,
+                    &job.slices,
+                    admission,
+                    now,
+                    &mut out,
+                );
+                if matches!(executed, Executed::Done(_)) {
+                    let exec = self.registry.find(b"exec").expect("it is a command");
+                    self.feed_monitors(&session.client, exec, &[b"exec"], now);
+                }
+                executed
+            }
         };
         let needed = match executed {
             Executed::Done(gates) => {
-                let gates = session.client.durability.waits_for(gates);
+                let mut gates = durability.waits_for(gates);
+                gates.extend(self.telling_gate(&session));
                 self.finish_job(&mut session, ticket, &mut out, &gates);
+                if self.pubsub.has_deliveries() {
+                    self.deliver_published(Some(&mut session), now);
+                }
                 None
             }
             // A batch that is full is closed with the session.

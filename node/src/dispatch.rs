@@ -11,13 +11,14 @@ use net::Protocol;
 
 use crate::ask::Asking;
 use crate::caller::Caller;
-use crate::commands::SessionCx;
+use crate::commands::{ChannelsCx, SessionCx, is_for_subscribers};
 use crate::error::RequestError;
+use crate::eviction::OUT_OF_MEMORY;
 use crate::execute::{Admission, Executed, Scope, Task};
 use crate::job::{Job, Work};
 use crate::node::Node;
 use crate::parcel::{BorrowedWords, Gates, Request, ReturnAddress, Words};
-use crate::registry::{Control, NodeRun, Run, SessionHandler};
+use crate::registry::{ChannelsHandler, Control, NodeRun, Run, SessionHandler};
 use crate::reply::ReplyWriter;
 use crate::session::Session;
 use crate::topology::SliceSet;
@@ -60,14 +61,29 @@ impl Node {
         match self.resolve(session, name, args) {
             Ok((command, args)) => match &mut session.client.transaction {
                 Some(transaction) if is_queued(command) => {
-                    transaction.queue(command, args);
+                    if self.lacks_memory(command, now) {
+                        transaction.has_failed = true;
+                        self.reply_error(session, &OUT_OF_MEMORY);
+                        return Flow::Done;
+                    }
+                    transaction.queue(command, words, args.len());
                     if TRANSACTION_SIZE_MAX < transaction.size() {
                         session.client.closing = true;
                     }
                     self.reply(session, |reply| engine::ReplySink::simple(reply, "QUEUED"));
                     Flow::Done
                 }
-                _ => self.dispatch_command(session, command, args, now),
+                _ => {
+                    let jobs = session.jobs;
+                    let flow = self.dispatch_command(session, command, args, now);
+                    // An EXEC that waits for slices is shown behind what it executes.
+                    let is_later =
+                        jobs < session.jobs && matches!(command.run, Run::Control(Control::Exec));
+                    if flow == Flow::Done && !is_later {
+                        self.feed_monitors(&session.client, command, words, now);
+                    }
+                    flow
+                }
             },
             Err(error) => {
                 if let Some(transaction) = &mut session.client.transaction {
@@ -89,6 +105,16 @@ impl Node {
         if !session.client.authenticated && !command.has_flag(Flag::NoAuth) {
             return Err(RequestError::NoAuth);
         }
+        let is_listening =
+            session.client.protocol == Protocol::Resp2 && session.client.subscriptions.are_any();
+        if is_listening && !is_for_subscribers(command) {
+            let text = format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                command.name
+            );
+            return Err(RequestError::Text(text.into_bytes()));
+        }
         Ok((command, args))
     }
 
@@ -109,6 +135,7 @@ impl Node {
             }
             Run::Control(control) => self.run_control(session, control, args, now),
             Run::Node(run) => self.run_node(session, run, args, now),
+            Run::Channels(handler) => self.run_channels(session, handler, args),
             Run::Keys(run) => self.run_keys(session, command, run, args, now),
         }
     }
@@ -175,6 +202,43 @@ impl Node {
         }
         session.replies.commit(&gates, &mut self.pool);
         self.note_reply(session, before);
+        Flow::Done
+    }
+
+    /// Runs a command on channels.
+    fn run_channels(
+        &mut self,
+        session: &mut Session,
+        handler: ChannelsHandler,
+        args: Args<'_>,
+    ) -> Flow {
+        // It waits until all before it have executed.
+        if 0 < session.replies.vacant() || self.must_wait_to_publish(session) {
+            return Flow::NeedsReplies;
+        }
+        let before = session.replies.len();
+        let mut out = std::mem::take(&mut self.scratch);
+        let mut publications = Vec::new();
+        let reply = ReplyWriter::new(&mut out, session.client.protocol);
+        let mut cx = ChannelsCx {
+            node: self,
+            session,
+            reply,
+            publications: &mut publications,
+            in_transaction: false,
+        };
+        if let Err(error) = handler(&mut cx, args) {
+            self.stats.commands_failed += 1;
+            out.clear();
+            ReplyWriter::new(&mut out, session.client.protocol).error_bytes(&error.text());
+        }
+        self.publish_of(session, publications, &[]);
+        let gate = self.telling_gate(session);
+        session.replies.begin(&mut self.pool).extend_from_slice(&out);
+        session.replies.commit(gate.as_slice(), &mut self.pool);
+        self.note_reply(session, before);
+        out.clear();
+        self.scratch = out;
         Flow::Done
     }
 
@@ -271,9 +335,10 @@ impl Node {
         room: u64,
         work: Work,
     ) {
+        let may_join = session.replies.vacant() == session.jobs;
         let address = self.reserve(session);
         session.jobs += 1;
-        self.loans.add_job(Job { address, slices, room, work });
+        self.loans.add_job(Job { address, slices, room, work }, may_join);
     }
 
     /// Writes one reply that waits for nothing.

@@ -56,7 +56,7 @@ pub(crate) enum Executed {
 }
 
 /// Headers of the entries and their records, and the hard state that may share their frame: bytes.
-const ROOM_MARGIN: u64 = 4096;
+pub(crate) const ROOM_MARGIN: u64 = 4096;
 
 impl Scope {
     pub(crate) fn for_each(&self, mut take: impl FnMut(SliceId)) {
@@ -129,18 +129,20 @@ impl Node {
         let is_write = task.command.is_write();
         let now_ms = self.clock_ms(task.scope, now);
         let size = self.effect_size_max(task, now_ms);
-        if is_write {
-            if let Some(refusal) = self.refuses_write(task, now) {
-                self.stats.writes_refused += 1;
-                return Err((refusal, Gates::new()));
-            }
+        if let Some(outcome) = self.needs_memory(task, now) {
+            return outcome.map_err(|refusal| (refusal, Gates::new()));
         }
-        if 0 < size {
+        if is_write && let Some(refusal) = self.refuses_write(task, now) {
+            self.stats.writes_refused += 1;
+            return Err((refusal, Gates::new()));
+        }
+        let mut expires = 0 < size;
+        if expires {
             match self.find_room(task, size) {
                 Ok(None) => {}
                 Ok(Some(executed)) => return Ok(executed),
                 // What only expires is read all the same.
-                Err(_) if !is_write => {}
+                Err(_) if !is_write => expires = false,
                 Err(refusal) => {
                     self.stats.writes_refused += 1;
                     return Err((refusal, Gates::new()));
@@ -149,15 +151,20 @@ impl Node {
         }
 
         let before = self.effect_counts(task.scope);
-        let access = AccessMode { policy: self.access_policy, touches: task.caller.touches };
+        let access = AccessMode {
+            policy: self.settings.memory_policy.access_policy(),
+            touches: task.caller.touches,
+        };
         let (db, notify_classes) = (task.caller.database, self.notify_classes);
         let Self { slices, prng, notes, .. } = self;
         let mut spaces = match task.scope {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        if 0 < size {
-            engine::expire(&mut spaces, task.command, task.args, db, now_ms, notify_classes, notes);
+        let mut expired = 0;
+        if expires {
+            let Task { command, args, .. } = *task;
+            expired = engine::expire(&mut spaces, command, args, db, now_ms, notify_classes, notes);
         }
         let mut reply = ReplyWriter::new(out, task.caller.protocol);
         let result = match task.run {
@@ -193,8 +200,10 @@ impl Node {
             }
             engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
         };
+        self.stats.expired_keys += expired as u64;
         self.delete_hidden(task, now_ms);
         let gates = self.note_outcome(task, before, now);
+        self.take_events(&gates);
         match result {
             Ok(()) => Ok(Executed::Done(gates)),
             Err(error) => Err((error.into(), gates)),
@@ -210,7 +219,7 @@ impl Node {
         let hidden = std::mem::take(&mut self.notes.hidden);
         let room = self.wal.room().saturating_sub(self.loans.reserved_room());
         let needed: usize = hidden.iter().map(|(_, key)| key.len() + 32).sum();
-        if room < needed as u64 + ROOM_MARGIN {
+        if room < (needed + self.slices.open_size()) as u64 + ROOM_MARGIN {
             return;
         }
         let Self { slices, notes, notify_classes, .. } = self;
@@ -218,14 +227,18 @@ impl Node {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
+        let mut expired = 0;
         for (db, key) in hidden {
-            engine::expire_key(&mut spaces, db, &key, now_ms, *notify_classes, notes);
+            let is_gone = engine::expire_key(&mut spaces, db, &key, now_ms, *notify_classes, notes);
+            expired += u64::from(is_gone);
         }
+        self.stats.expired_keys += expired;
     }
 
     /// Marks what was written and learns what the reply waits for.
     fn note_outcome(&mut self, task: &Task<'_>, before: EffectCounts, now: Now) -> Gates {
         let mut gates = Gates::new();
+        let database = task.caller.database;
         let notes = &mut self.notes;
         self.stats.keyspace_hits += notes.lookups.hits;
         self.stats.keyspace_misses += notes.lookups.misses;
@@ -233,7 +246,7 @@ impl Node {
         match task.scope {
             Scope::One(slice) => {
                 let wrote = before.total < self.slices.space(*slice).batch.effect_count();
-                let index = if wrote { self.note_write(*slice, now) } else { None };
+                let index = if wrote { self.note_write(*slice, database, now) } else { None };
                 let index = index.unwrap_or_else(|| self.last_seen(task, *slice));
                 self.add_gate(*slice, index, &mut gates);
             }
@@ -242,7 +255,7 @@ impl Node {
                 let mut has_written = false;
                 for (slice, before) in set.iter().zip(&before.each) {
                     let wrote = *before < self.slices.space(slice).batch.effect_count();
-                    let index = if wrote { self.note_write(slice, now) } else { None };
+                    let index = if wrote { self.note_write(slice, database, now) } else { None };
                     has_written |= wrote;
                     let index = index.unwrap_or_else(|| self.last_seen(task, slice));
                     // A slice that was only read takes part while what was read is in flight
@@ -270,7 +283,7 @@ impl Node {
     }
 
     /// The effects just added to `slice` wait for the entry they will be in.
-    fn note_write(&mut self, slice: SliceId, now: Now) -> Option<LogIndex> {
+    fn note_write(&mut self, slice: SliceId, database: u16, now: Now) -> Option<LogIndex> {
         let drops = self.planted.is(Plant::DropEffect)
             && self.stats.commands_processed.is_multiple_of(32)
             && self.slices.batch_is_new(slice);
@@ -279,6 +292,9 @@ impl Node {
             return Some(LogIndex::NONE);
         }
         self.slices.note_effects(slice, now, &self.planted);
+        if self.topology.owner(slice) == self.core {
+            self.census.measure_database(&self.slices, slice, database);
+        }
         Some(self.slices.slice(slice).next)
     }
 

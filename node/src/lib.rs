@@ -23,6 +23,8 @@ mod commands;
 mod dispatch;
 mod error;
 mod execute;
+mod monitor;
+mod pubsub;
 mod room;
 
 mod ask;
@@ -42,12 +44,19 @@ mod slices;
 mod topology;
 mod transactions;
 
+mod eviction;
+mod expiry_cycle;
+mod idle;
+mod memory;
+mod upkeep;
+
 mod config;
 mod describe;
 mod durability;
 mod event;
 mod planted;
 mod replay;
+mod settings;
 mod stats;
 
 pub use attachment::Place;
@@ -59,4 +68,5 @@ pub use node::{Node, NodeStart};
 pub use parcel::Parcel;
 pub use planted::Plant;
 pub use replay::{LogReplay, SliceReplay, SliceStart, settle_replays};
+pub use settings::{MemoryPolicy, OutputLimit, Settings};
 pub use topology::Topology;

@@ -112,8 +112,10 @@ impl Loans {
         self.permit.map_or(0, |permit| permit.room)
     }
 
-    pub(crate) fn add_job(&mut self, job: Job) {
+    /// `may_join`: nothing of its client waits at a lender, where it would come behind the job.
+    pub(crate) fn add_job(&mut self, job: Job, may_join: bool) {
         if let Some(session) = &mut self.session
+            && may_join
             && self.jobs.is_empty()
             && job.slices.is_subset(&session.slices)
             && job.room <= session.room
@@ -177,6 +179,11 @@ impl Loans {
             session.refusal = refusal;
         }
         session.missing.is_empty()
+    }
+
+    /// Does the session under way miss nothing any more?
+    pub(crate) fn is_complete(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.missing.is_empty())
     }
 
     /// The session has all it needs: its jobs run now.

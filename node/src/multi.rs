@@ -5,11 +5,11 @@
 //! one of them has changed.
 
 use base::{Gate, Now};
-use engine::{Args, Command, ReplySink};
+use engine::{Args, Command, Flag, ReplySink};
 use net::Protocol;
 
 use crate::ask::Asking;
-use crate::commands::SessionCx;
+use crate::commands::{ChannelsCx, SessionCx};
 use crate::dispatch::Flow;
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
@@ -35,16 +35,26 @@ pub(crate) struct Transaction {
 #[derive(Debug)]
 struct Queued {
     command: &'static Command<Run>,
+    /// All of the request's.
     words: Words,
+    /// How many of them are the command's name.
+    name_words: usize,
     /// What the cores said, for a command that asks them.
     asking: Option<Asking>,
 }
 
 impl Transaction {
-    pub(crate) fn queue(&mut self, command: &'static Command<Run>, args: Args<'_>) {
-        let words = Words::new(args);
+    /// Keeps a request whose last `arg_count` words are the command's arguments.
+    pub(crate) fn queue(
+        &mut self,
+        command: &'static Command<Run>,
+        request: Args<'_>,
+        arg_count: usize,
+    ) {
+        let words = Words::new(request);
+        let name_words = request.len() - arg_count;
         self.size += words.size() + size_of::<Queued>();
-        self.commands.push(Queued { command, words, asking: None });
+        self.commands.push(Queued { command, words, name_words, asking: None });
     }
 
     /// Bytes held.
@@ -107,6 +117,7 @@ impl Node {
             Control::Exec => self.exec(session, now),
             Control::Reset => {
                 self.unwatch(session);
+                self.unsubscribe_all(session);
                 session.client.reset(&self.config);
                 self.reply(session, |reply| reply.simple("RESET"));
                 Flow::Done
@@ -171,6 +182,7 @@ impl Node {
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
         if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
+            self.stats.expired_keys += 1;
             self.slices.note_effects(slice, now, &self.planted);
         }
     }
@@ -223,6 +235,12 @@ impl Node {
             self.reply_error(session, &error);
             return Flow::Done;
         }
+        if self.transaction_lacks_memory(&transaction, now) {
+            self.unwatch(session);
+            let error = RequestError::Static(EXEC_OUT_OF_MEMORY);
+            self.reply_error(session, &error);
+            return Flow::Done;
+        }
         if !self.ask_for(session, &mut transaction, now) {
             session.client.transaction = Some(transaction);
             let waits_for_replies = session.asking.is_none();
@@ -236,9 +254,10 @@ impl Node {
         let mut room = 0;
         for queued in &transaction.commands {
             if let Run::Keys(run) = queued.command.run {
-                let args = queued.words.borrow();
-                slices.extend(&self.scope(run, queued.command, &args).to_set());
-                room += queued.command.effect_size_max(&args, &|_| 0) as u64;
+                let words = queued.words.borrow();
+                let args = &words[queued.name_words..];
+                slices.extend(&self.scope(run, queued.command, args).to_set());
+                room += queued.command.effect_size_max(args, &|_| 0) as u64;
             }
         }
         let watching = session.watching.take();
@@ -260,7 +279,8 @@ impl Node {
             );
             let flow = match result {
                 Executed::Done(gates) => {
-                    let gates = session.client.durability.waits_for(gates);
+                    let mut gates = session.client.durability.waits_for(gates);
+                    gates.extend(self.telling_gate(session));
                     session.replies.begin(&mut self.pool).extend_from_slice(&out);
                     session.replies.commit(&gates, &mut self.pool);
                     self.output_size += session.replies.len() - before;
@@ -286,9 +306,19 @@ impl Node {
         Flow::Done
     }
 
+    fn transaction_lacks_memory(&mut self, transaction: &Transaction, now: Now) -> bool {
+        let needs = transaction.commands.iter().find(|one| one.command.has_flag(Flag::DenyOom));
+        needs.is_some_and(|one| self.lacks_memory(one.command, now))
+    }
+
     /// Asks the cores what the queued commands need to know. False until all have answered.
     fn ask_for(&mut self, session: &mut Session, transaction: &mut Transaction, now: Now) -> bool {
         for queued in &mut transaction.commands {
+            if matches!(queued.command.run, Run::Channels(_))
+                && (0 < session.replies.vacant() || self.must_wait_to_publish(session))
+            {
+                return false;
+            }
             let Run::Node(run) = queued.command.run else { continue };
             if queued.asking.is_some() {
                 continue;
@@ -299,7 +329,8 @@ impl Node {
             let asking = match session.asking.take() {
                 Some(asking) => asking,
                 None => {
-                    let args = queued.words.borrow();
+                    let words = queued.words.borrow();
+                    let args = &words[queued.name_words..];
                     let mut ignored = Vec::new();
                     let mut cx = SessionCx {
                         client: &mut session.client,
@@ -308,7 +339,7 @@ impl Node {
                         now,
                     };
                     // What is wrong with the request is said when it is executed.
-                    let Ok(question) = (run.ask)(&mut cx, &args) else { continue };
+                    let Ok(question) = (run.ask)(&mut cx, args) else { continue };
                     self.ask(session.id, question, now)
                 }
             };
@@ -358,18 +389,21 @@ impl Node {
         }
         self.stats.commands_processed += 1;
         ReplyWriter::new(out, session.client.protocol).array(transaction.len());
+        let mut publications = Vec::new();
+        let held = self.pubsub.held.last();
         for queued in &mut transaction.commands {
-            let args = queued.words.borrow();
+            let words = queued.words.borrow();
+            let args = &words[queued.name_words..];
             let start = out.len();
             match queued.command.run {
                 Run::Keys(run) => {
-                    let scope = self.scope(run, queued.command, &args);
+                    let scope = self.scope(run, queued.command, args);
                     let caller = session.client.caller();
                     let task = Task {
                         caller,
                         command: queued.command,
                         run,
-                        args: &args,
+                        args,
                         scope: &scope,
                         admission: Admission::Sure,
                     };
@@ -384,7 +418,7 @@ impl Node {
                     let client = &mut session.client;
                     let reply = ReplyWriter::new(out, client.protocol);
                     let mut cx = SessionCx { client, node: self, reply, now };
-                    let result = handler(&mut cx, &args);
+                    let result = handler(&mut cx, args);
                     self.finish_queued(session, result, start, out);
                 }
                 Run::Node(run) => {
@@ -395,14 +429,26 @@ impl Node {
                             answers.iter().for_each(|one| add_gates(&mut gates, &one.gates));
                             let reply = ReplyWriter::new(out, client.protocol);
                             let mut cx = SessionCx { client, node: self, reply, now };
-                            (run.reply)(&mut cx, &args, answers)
+                            (run.reply)(&mut cx, args, answers)
                         }
                         None => {
                             let reply = ReplyWriter::new(out, client.protocol);
                             let mut cx = SessionCx { client, node: self, reply, now };
-                            (run.ask)(&mut cx, &args).map(|_| ())
+                            (run.ask)(&mut cx, args).map(|_| ())
                         }
                     };
+                    self.finish_queued(session, result, start, out);
+                }
+                Run::Channels(handler) => {
+                    let reply = ReplyWriter::new(out, session.client.protocol);
+                    let mut cx = ChannelsCx {
+                        node: self,
+                        session,
+                        reply,
+                        publications: &mut publications,
+                        in_transaction: true,
+                    };
+                    let result = handler(&mut cx, args);
                     self.finish_queued(session, result, start, out);
                 }
                 Run::Control(Control::Unwatch) => {
@@ -412,7 +458,11 @@ impl Node {
                     unreachable!("it is never queued")
                 }
             }
+            self.feed_monitors(&session.client, queued.command, &words, now);
         }
+        let waits = session.client.durability.waits_for(gates.clone());
+        self.publish_of(session, publications, &waits);
+        self.pubsub.held.join(held, &gates);
         let has_written = before < self.slices.effect_count(slices);
         if has_written && 1 < gates.len() {
             // What was written is in flight, as is what was read of the slices that are gates.
@@ -438,7 +488,7 @@ impl Node {
         let mut values = transaction.size();
         for queued in &transaction.commands {
             if queued.command.is_write() {
-                for key in queued.command.keys(&queued.words.borrow()) {
+                for key in queued.command.keys(&queued.words.borrow()[queued.name_words..]) {
                     values += self.slices.value_size(caller.database, key);
                 }
             }
@@ -447,8 +497,9 @@ impl Node {
         let mut write = None;
         for queued in &transaction.commands {
             if let Run::Keys(run) = queued.command.run {
-                let args = queued.words.borrow();
-                size += queued.command.effect_size_max(&args, &|_| values);
+                let words = queued.words.borrow();
+                let args = &words[queued.name_words..];
+                size += queued.command.effect_size_max(args, &|_| values);
                 size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
                 if queued.command.is_write() {
                     write = Some((queued.command, run));
@@ -499,6 +550,9 @@ impl Node {
         is_dirty
     }
 }
+
+const EXEC_OUT_OF_MEMORY: &str = "EXECABORT Transaction discarded because of: OOM command not \
+                                  allowed when used memory > 'maxmemory'.";
 
 /// What the deletion of an expired key logs beside the key, at most: bytes.
 const KEY_OVERHEAD: usize = 32;

@@ -19,7 +19,7 @@
 use std::collections::VecDeque;
 
 use base::{ConnectionId, CoreId, FrameSequence, LogIndex, Now, Prng, SliceId, limits};
-use engine::{AccessPolicy, Classes, Notes};
+use engine::{Classes, Notes};
 use net::BufferPool;
 use wal::Wal;
 
@@ -27,17 +27,23 @@ use crate::clients::{RELIEF_US, queue_flush};
 use crate::config::Config;
 use crate::cores::Stalled;
 use crate::event::{Event, Output, Pending};
+use crate::eviction::Eviction;
+use crate::expiry_cycle::ExpiryCycle;
+use crate::idle::IdleCheck;
 use crate::loans::Loans;
+use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::planted::{Plant, Planted};
+use crate::pubsub::{PubSub, configured_classes};
 use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
 use crate::session::{Session, Sessions};
+use crate::settings::Settings;
 use crate::slices::Slices;
 use crate::stats::Stats;
-use crate::topology::Topology;
+use crate::topology::{SliceSet, Topology};
 use crate::transactions::Transactions;
 use crate::watches::WatchId;
 
@@ -86,10 +92,18 @@ pub struct Node {
     pub(crate) prng: Prng,
     /// What the last command left beside its reply.
     pub(crate) notes: Notes,
-    pub(crate) access_policy: AccessPolicy,
+    pub(crate) settings: Settings,
+    pub(crate) census: Census,
+    pub(crate) expiry: ExpiryCycle,
+    pub(crate) eviction: Eviction,
+    pub(crate) idle: IdleCheck,
+    /// Slices that may have something to free.
+    pub(crate) untidy: SliceSet,
     pub(crate) notify_classes: Classes,
+    pub(crate) pubsub: PubSub,
     pub(crate) sessions: Sessions,
-    /// Clients whose replies wait, by slice of the node.
+    /// Clients whose replies wait, by slice of the node; behind them, for the other cores to know
+    /// of subscriptions.
     pub(crate) parked: Vec<Parked>,
     pub(crate) pool: BufferPool,
     pub(crate) outputs: VecDeque<Pending>,
@@ -115,6 +129,8 @@ pub struct Node {
     pub(crate) scratch: Vec<u8>,
     /// Bytes of replies that no client's kernel has taken yet, parked or not.
     pub(crate) output_size: usize,
+    /// Bytes of requests that were not executed.
+    pub(crate) input_size: usize,
     /// When the largest of the stuck clients was last given up, for lack of memory.
     pub(crate) relieved_us: u64,
     pub(crate) clients_numbered: u64,
@@ -149,13 +165,19 @@ impl Node {
         let mut prng = Prng::from_seed(config.seed ^ u64::from(core.0));
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
-        let parked = (0..topology.slices()).map(|_| Parked::default());
+        let parked = (0..=topology.slices()).map(|_| Parked::default());
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
             notes: Notes::default(),
-            access_policy: AccessPolicy::default(),
-            notify_classes: Classes::default(),
+            settings: Settings::new(&config),
+            census: Census::new(topology.cores(), topology.slices()),
+            expiry: ExpiryCycle::default(),
+            eviction: Eviction::default(),
+            idle: IdleCheck::default(),
+            untidy: SliceSet::default(),
+            notify_classes: configured_classes(&config.settings),
+            pubsub: PubSub::new(core, topology.cores()),
             sessions: Sessions::default(),
             parked: parked.collect(),
             pool: BufferPool::new(POOL_COUNT_MAX, POOL_CAPACITY_FIRST, POOL_CAPACITY_MAX),
@@ -174,6 +196,7 @@ impl Node {
             asked: 0,
             scratch: Vec::new(),
             output_size: 0,
+            input_size: 0,
             relieved_us: 0,
             clients_numbered: 0,
             clients_elsewhere: 0,
@@ -195,7 +218,7 @@ impl Node {
     /// Takes one event.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
         match event {
-            Event::Accepted { id, peer, .. } => self.accept(id, peer),
+            Event::Accepted { id, peer, .. } => self.accept(id, peer, now),
             Event::Received { id, bytes } => self.receive(id, bytes, now),
             Event::Sent { id, buffer } => self.note_sent(id, buffer, now),
             Event::Ended { id } => self.note_ended(id),
@@ -221,12 +244,17 @@ impl Node {
         self.wal.handle_time(now);
         if self.phase != Phase::Starting {
             self.run_loans(now);
+            self.run_upkeep(now);
         }
+        self.take_events(&[]);
         if self.wal.is_running() {
             self.slices.tick();
             self.close_batch(now);
         }
         self.settle(now);
+        self.release_held(now);
+        self.cut_off_slow(now);
+        self.tell_topics();
         self.close_phase(now);
         self.flush_replies(now);
         self.relieve(now);
@@ -234,6 +262,11 @@ impl Node {
 
     /// The next thing to be done, until None.
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        // The end comes after everything, what the other cores are to know included.
+        let is_end = matches!(self.outputs.front(), Some(Pending::Exit));
+        if is_end && let Some((to, parcel)) = self.outbox.poll(self.wal.durable()) {
+            return Some(Output::Parcel { to, parcel, wake: true });
+        }
         if let Some(pending) = self.outputs.pop_front() {
             return Some(match pending {
                 Pending::Listen => Output::Listen,
@@ -264,7 +297,15 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        [deadline, relief, self.wal.poll_timeout()].into_iter().flatten().min()
+        [deadline, relief, self.upkeep_timeout(), self.slow_deadline_us(), self.wal.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What may be changed while the node runs; of this core alone.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
     }
 
     /// Clients connected to this core now.
@@ -330,6 +371,7 @@ impl Node {
     }
 
     fn close_batch(&mut self, now: Now) {
+        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         if !self.is_batch_due() {
             return;
         }
@@ -360,7 +402,6 @@ impl Node {
     }
 
     fn settle(&mut self, now: Now) {
-        while self.frames.pop_front_if(|(frame, _)| *frame <= self.wal.durable()).is_some() {}
         let Self { slices, transactions, planted, wal, outbox, parked, sessions, flush, .. } = self;
         let mut moves = 0;
         slices.settle(wal, transactions, outbox, planted, |slice, settled| {
@@ -372,6 +413,9 @@ impl Node {
             });
         });
         self.stats.settles += moves;
+        if 0 < moves {
+            self.pubsub.note_settled();
+        }
         if self.phase == Phase::Starting && self.wal.is_running() && self.slices.are_ready() {
             self.slices.open(now);
             self.phase = Phase::Serving;

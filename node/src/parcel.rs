@@ -15,6 +15,8 @@ use smallvec::SmallVec;
 use crate::ask::{Answer, AskId, Question};
 use crate::caller::Caller;
 use crate::loans::{Grant, LoanRequest};
+use crate::pubsub::Publication;
+use crate::pubsub::topics::Count;
 use crate::registry::Run;
 use crate::slice::Lent;
 use crate::transactions::TransactionId;
@@ -45,6 +47,8 @@ pub struct Parcel {
     large: VecDeque<Vec<u8>>,
     pub(crate) settled: Vec<(SliceId, LogIndex)>,
     pub(crate) messages: Vec<Message>,
+    /// The bytes the sender holds, if they have moved.
+    pub(crate) memory: Option<usize>,
     /// The sender's log is durable up to here.
     pub(crate) durable: FrameSequence,
     /// The receiver should not sleep over it.
@@ -91,6 +95,21 @@ pub(crate) enum Message {
     Answered {
         id: AskId,
         answer: Answer,
+    },
+    /// So many have subscribed on the sending core: a telling, and its number.
+    Told {
+        number: u64,
+        counts: Arc<[Count]>,
+    },
+    /// The sending core counts what the telling said.
+    Known {
+        number: u64,
+    },
+    /// For the subscribers of the receiving core.
+    Published(Arc<Publication>),
+    /// The sending core has delivered so many bytes of that.
+    Delivered {
+        size: usize,
     },
     /// Finish what was accepted.
     Shutdown,
@@ -165,6 +184,7 @@ impl Parcel {
             && self.replies.is_empty()
             && self.settled.is_empty()
             && self.messages.is_empty()
+            && self.memory.is_none()
     }
 
     pub(crate) fn wakes(&self) -> bool {
@@ -203,6 +223,12 @@ impl Parcel {
 
     pub(crate) fn add_settled(&mut self, slice: SliceId, settled: LogIndex) {
         self.settled.push((slice, settled));
+        self.wakes = true;
+    }
+
+    /// The sender holds so many bytes; it takes the place of an older figure.
+    pub(crate) fn tell_memory(&mut self, size: usize) {
+        self.memory = Some(size);
         self.wakes = true;
     }
 
@@ -245,6 +271,7 @@ impl Parcel {
         self.large.clear();
         self.settled.clear();
         self.messages.clear();
+        self.memory = None;
         self.wakes = false;
     }
 }
@@ -272,6 +299,7 @@ pub(crate) enum Body<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     parcels: Vec<Option<Box<Parcel>>>,
+    #[expect(clippy::vec_box, reason = "a parcel travels in its box; moving it out would copy it")]
     spare: Vec<Box<Parcel>>,
 }
 

@@ -6,7 +6,7 @@ use base::Map;
 use engine::{Access, Args, Command, Runs};
 
 use crate::ask::{Answer, Question};
-use crate::commands::{self, SessionCx};
+use crate::commands::{self, ChannelsCx, SessionCx};
 use crate::error::{RequestError, around};
 
 /// How a command runs.
@@ -18,6 +18,8 @@ pub(crate) enum Run {
     Session(SessionHandler),
     /// On what every core says.
     Node(NodeRun),
+    /// On the channels of the node, and who has subscribed.
+    Channels(ChannelsHandler),
     /// On what the connection has under way.
     Control(Control),
     /// By its subcommand; `alone` runs without one, where the arity allows that.
@@ -26,6 +28,9 @@ pub(crate) enum Run {
 
 /// A handler on the connection and facts of its core.
 pub(crate) type SessionHandler = fn(&mut SessionCx<'_>, Args<'_>) -> Result<(), RequestError>;
+
+/// A handler on channels. It does what it does on this core, at once.
+pub(crate) type ChannelsHandler = fn(&mut ChannelsCx<'_>, Args<'_>) -> Result<(), RequestError>;
 
 /// A command about the node: what it asks each core, and what it makes of the answers.
 #[derive(Clone, Copy, Debug)]
@@ -49,16 +54,22 @@ impl Runs for Run {
     fn access(&self) -> Access {
         match self {
             Self::Keys(run) => run.access(),
-            Self::Session(_) | Self::Node(_) | Self::Control(_) | Self::Container { .. } => {
-                Access::None
-            }
+            Self::Session(_)
+            | Self::Node(_)
+            | Self::Channels(_)
+            | Self::Control(_)
+            | Self::Container { .. } => Access::None,
         }
     }
 
     fn subcommands(&self) -> &'static [Command<Self>] {
         match self {
             Self::Container { subcommands, .. } => subcommands,
-            Self::Keys(_) | Self::Session(_) | Self::Node(_) | Self::Control(_) => &[],
+            Self::Keys(_)
+            | Self::Session(_)
+            | Self::Node(_)
+            | Self::Channels(_)
+            | Self::Control(_) => &[],
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::ask::Asking;
 use crate::durability::Durability;
 use crate::input::Input;
 use crate::multi::{Transaction, Watching};
+use crate::pubsub::Subscriptions;
 
 /// Owner: core.
 #[derive(Debug)]
@@ -26,8 +27,16 @@ pub(crate) struct Session {
     pub(crate) replies: ReplyQueue,
     /// Bytes of the buffer that is on its way; None if there is none.
     pub(crate) sending: Option<usize>,
-    /// When a buffer last left or was taken: microseconds.
+    /// When the client last sent something, and when a buffer last left or was taken:
+    /// microseconds.
+    pub(crate) received_us: u64,
     pub(crate) progress_us: u64,
+    /// Since when more replies wait than the soft limit allows.
+    pub(crate) over_soft_us: Option<u64>,
+    /// Bytes of requests that are counted for this client.
+    pub(crate) counted_input: usize,
+    /// Since when so much waits for it that it is to be cut off if that lasts: microseconds.
+    pub(crate) slow_since_us: Option<u64>,
     /// The client sends no more: once its input is executed, the session ends.
     pub(crate) ended: bool,
     /// Room in the log was set aside for the request that waited for it.
@@ -70,6 +79,7 @@ pub(crate) struct Client {
     pub(crate) touches: bool,
     /// What was queued since MULTI.
     pub(crate) transaction: Option<Box<Transaction>>,
+    pub(crate) subscriptions: Subscriptions,
     /// Nothing more is read; the connection ends once every reply has left.
     pub(crate) closing: bool,
 }
@@ -100,7 +110,11 @@ impl Session {
             input: Input::default(),
             replies: ReplyQueue::default(),
             sending: None,
+            received_us: 0,
             progress_us: 0,
+            over_soft_us: None,
+            counted_input: 0,
+            slow_since_us: None,
             ended: false,
             granted: false,
             stopped: false,
@@ -150,6 +164,11 @@ impl Sessions {
         self.count += 1;
     }
 
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Session> {
+        let session = self.table.get(id.index as usize)?.as_deref()?;
+        (session.id == id).then_some(session)
+    }
+
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Session> {
         let session = self.table.get_mut(id.index as usize)?.as_deref_mut()?;
         (session.id == id).then_some(session)
@@ -174,6 +193,15 @@ impl Sessions {
         let session = self.take(id)?;
         self.count -= 1;
         Some(session)
+    }
+
+    /// Places there are, taken or not.
+    pub(crate) fn places(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn id_at(&self, place: usize) -> Option<ConnectionId> {
+        Some(self.table.get(place)?.as_ref()?.id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Session> {

@@ -34,9 +34,12 @@ pub(crate) struct Slices {
     slices: Vec<Option<Box<Slice>>>,
     /// Of this core's own slices.
     groups: Vec<Option<Box<Group>>>,
-    /// How far each slice of the node is settled, as far as this core knows.
+    /// How far each slice of the node is settled, as far as this core knows; behind them, how far
+    /// the other cores know of its subscribers.
     settled: Vec<LogIndex>,
     dirty: SliceSet,
+    /// Own slices that changed since they were last looked at.
+    written: SliceSet,
     linked: SliceSet,
     active: SliceSet,
     /// Bytes in the open batches that are here.
@@ -53,8 +56,9 @@ impl Slices {
             spaces: (0..count).map(|_| None).collect(),
             slices: (0..count).map(|_| None).collect(),
             groups: (0..count).map(|_| None).collect(),
-            settled: vec![LogIndex::NONE; count],
+            settled: vec![LogIndex::NONE; count + 1],
             dirty: SliceSet::default(),
+            written: SliceSet::default(),
             linked: SliceSet::default(),
             active: SliceSet::default(),
             open_size: 0,
@@ -69,6 +73,7 @@ impl Slices {
             slices.slices[at] = Some(slice);
             slices.groups[at] = Some(group);
             slices.active.insert(id);
+            slices.written.insert(id);
         }
         assert!(topology.slices_of(core).all(|id| slices.groups[usize::from(id.0)].is_some()));
         slices
@@ -144,9 +149,17 @@ impl Slices {
     /// Effects were just added to the open batch of `slice`.
     pub(crate) fn note_effects(&mut self, slice: SliceId, now: Now, planted: &Planted) {
         self.dirty.insert(slice);
+        if self.groups[usize::from(slice.0)].is_some() {
+            self.written.insert(slice);
+        }
         let (slice, space) = self.both(slice);
         let grown = slice.note_effects(space, now, planted);
         self.open_size += grown;
+    }
+
+    /// The own slices that changed since the last call.
+    pub(crate) fn take_written(&mut self) -> SliceSet {
+        std::mem::take(&mut self.written)
     }
 
     /// What one command wrote, and what it read that is not settled, counts together.
@@ -431,6 +444,7 @@ impl Slices {
         }
         self.slices[at] = Some(slice);
         self.spaces[at] = Some(space);
+        self.written.insert(id);
     }
 
     /// Slices of other cores are here for a while.

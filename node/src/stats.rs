@@ -20,10 +20,22 @@ pub(crate) struct Stats {
     pub(crate) settles: u64,
     pub(crate) keyspace_hits: u64,
     pub(crate) keyspace_misses: u64,
+    pub(crate) expired_keys: u64,
+    pub(crate) evicted_keys: u64,
+    /// Clients closed because they were silent, and because they did not read.
+    pub(crate) clients_idle_closed: u64,
+    pub(crate) clients_output_closed: u64,
+    /// Turns that took longer than they should, and the longest.
+    pub(crate) stalls: u64,
+    pub(crate) stall_max_us: u64,
     /// Requests sent to the core that has their slice.
     pub(crate) hops: u64,
     pub(crate) parcels_sent: u64,
     pub(crate) parcels_received: u64,
+    /// Messages of channels, and lines of MONITOR, put among the replies of their clients.
+    pub(crate) messages_delivered: u64,
+    /// Subscribers that did not keep up.
+    pub(crate) subscribers_cut_off: u64,
     /// Times slices of other cores were borrowed.
     pub(crate) loans: u64,
 }

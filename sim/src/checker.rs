@@ -2,9 +2,15 @@
 
 pub mod object;
 
+mod effects;
+mod graph;
 mod ledger;
 mod projection;
 mod search;
+mod serial;
+mod watched;
 
 pub use ledger::{check_ledger, check_memory_age, check_order_of_texts};
 pub use projection::check_linearizable;
+pub use search::Tracks;
+pub use serial::check_serializable;

@@ -345,6 +345,14 @@ impl Disk {
         }
     }
 
+    /// Everything readable survives from now on.
+    pub fn flush_all(&mut self) {
+        for name in self.files.values().map(|file| file.name).collect::<Vec<_>>() {
+            self.flush(name);
+        }
+        self.files.values_mut().for_each(|file| file.linked = true);
+    }
+
     fn land_durable(&mut self, name: LogFile, offset: u64, bytes: &[u8]) {
         let Some(file) = self.files.get_mut(&key(name)) else { return };
         let (start, end) = (offset as usize, offset as usize + bytes.len());

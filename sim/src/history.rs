@@ -20,6 +20,62 @@ pub enum Value {
     Number(i64),
     /// Other bytes, by the order in which they were first met.
     Text(u32),
+    /// What APPEND made, token by token.
+    Chain(Chain),
+}
+
+/// A string of tokens: its last token, how many there are, and a hash of all in their order. Each
+/// token is sent once, so a chain tells who made it and on top of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Chain(u64);
+
+/// The bytes of a token, the last of which is its mark.
+pub const TOKEN_SIZE: usize = 8;
+const TOKEN_MARK: u8 = b';';
+
+const LAST_BITS: u32 = 24;
+const COUNT_BITS: u32 = 12;
+
+impl Chain {
+    /// The chain `before`, or nothing, with one token more.
+    pub fn append(before: Option<Self>, token: u32) -> Self {
+        assert!(token < 1 << LAST_BITS);
+        let count = before.map_or(0, Self::count) + 1;
+        assert!(count < 1 << COUNT_BITS, "nobody appends to one key so often");
+        let mixed = before.map_or(0, |chain| chain.0) ^ (u64::from(token) << 20);
+        let mixed = mixed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let hash = mixed >> (LAST_BITS + COUNT_BITS);
+        Self((hash << COUNT_BITS | u64::from(count)) << LAST_BITS | u64::from(token))
+    }
+
+    pub fn last(self) -> u32 {
+        (self.0 & ((1 << LAST_BITS) - 1)) as u32
+    }
+
+    pub fn count(self) -> u32 {
+        (self.0 >> LAST_BITS & ((1 << COUNT_BITS) - 1)) as u32
+    }
+
+    /// Reads a chain, if these bytes are one.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(TOKEN_SIZE) {
+            return None;
+        }
+        bytes.chunks_exact(TOKEN_SIZE).try_fold(None, |chain, token| {
+            let (mark, digits) = token.split_last().expect("a token has a size");
+            let digits = std::str::from_utf8(digits).ok()?;
+            let plain = *mark == TOKEN_MARK && digits.bytes().all(|digit| digit.is_ascii_digit());
+            plain.then(|| Self::append(chain, digits.parse().expect("seven digits"))).map(Some)
+        })?
+    }
+}
+
+/// The bytes of a token.
+pub fn token_bytes(token: u32) -> Vec<u8> {
+    assert!(token < 10_000_000, "a token has seven digits");
+    format!("{token:07}{}", char::from(TOKEN_MARK)).into_bytes()
 }
 
 /// Which of a database's keys.
@@ -54,8 +110,42 @@ pub enum Request {
     Delete(Vec<Key>),
     Exists(Vec<Key>),
     Increment(Key),
+    Append {
+        key: Key,
+        token: u32,
+    },
+    GetDelete(Key),
+    MultiGet(Vec<Key>),
+    /// MSET, or MSETNX.
+    MultiSet {
+        pairs: Vec<(Key, Value)>,
+        if_absent: bool,
+    },
+    Rename {
+        source: Key,
+        target: Key,
+        if_absent: bool,
+    },
+    Copy {
+        source: Key,
+        target: Key,
+        replace: bool,
+    },
     Size,
     FlushAll,
+    /// MULTI.
+    Begin,
+    /// A command between MULTI and EXEC.
+    Queue(Box<Self>),
+    /// EXEC of what was queued.
+    Execute {
+        requests: Vec<Self>,
+        /// Keys under WATCH.
+        watched: Vec<Key>,
+    },
+    Discard,
+    Watch(Vec<Key>),
+    Unwatch,
     /// Commands about the connection; what they answer is checked when it arrives.
     Ping,
     Echo(Value),
@@ -71,6 +161,25 @@ pub enum Request {
     Wrong,
 }
 
+impl Request {
+    /// Whether it may change a key.
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::Set { .. }
+            | Self::Delete(_)
+            | Self::Increment(_)
+            | Self::Append { .. }
+            | Self::GetDelete(_)
+            | Self::MultiSet { .. }
+            | Self::Rename { .. }
+            | Self::Copy { .. }
+            | Self::FlushAll => true,
+            Self::Execute { requests, .. } => requests.iter().any(Self::writes),
+            _ => false,
+        }
+    }
+}
+
 /// One reply.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
@@ -80,6 +189,12 @@ pub enum Answer {
     Integer(i64),
     /// INCR of something else.
     NotInteger,
+    /// RENAME of nothing.
+    NoSuchKey,
+    /// Of MGET, and of EXEC.
+    Many(Vec<Self>),
+    /// EXEC, of which nothing was executed because a watched key had changed.
+    Aborted,
     /// The server said that it did not execute the command.
     Refused,
     /// Any reply to a request that is not about keys.
@@ -144,6 +259,9 @@ impl Values {
         if let Some(number) = canonical_number(bytes) {
             return Value::Number(number);
         }
+        if let Some(chain) = Chain::parse(bytes) {
+            return Value::Chain(chain);
+        }
         let hash = self.texts.hasher().hash_one(bytes);
         let next = self.count;
         let text = *self.texts.entry(hash).or_insert(next);
@@ -155,6 +273,9 @@ impl Values {
     pub fn known(&self, bytes: &[u8]) -> Option<Value> {
         if let Some(number) = canonical_number(bytes) {
             return Some(Value::Number(number));
+        }
+        if let Some(chain) = Chain::parse(bytes) {
+            return Some(Value::Chain(chain));
         }
         self.texts.get(&self.texts.hasher().hash_one(bytes)).map(|text| Value::Text(*text))
     }
@@ -185,5 +306,18 @@ mod tests {
         assert!(matches!(values.name(b"012"), Value::Text(_)));
         assert!(matches!(values.name(b"+1"), Value::Text(_)));
         assert_eq!(values.name(b""), EMPTY);
+    }
+
+    #[test]
+    fn a_chain_is_told_from_its_bytes_as_from_its_making() {
+        let made = [7, 9_999_999, 3]
+            .into_iter()
+            .fold(None, |chain, token| Some(Chain::append(chain, token)));
+        let bytes = [token_bytes(7), token_bytes(9_999_999), token_bytes(3)].concat();
+        assert_eq!(Values::default().known(&bytes), made.map(Value::Chain));
+        assert_eq!(made.map(Chain::count), Some(3));
+        let other = [token_bytes(9_999_999), token_bytes(7), token_bytes(3)].concat();
+        assert_ne!(Values::default().known(&other), made.map(Value::Chain));
+        assert_eq!(Values::default().known(&bytes[..12]), None);
     }
 }

@@ -4,7 +4,9 @@
 use std::hash::BuildHasher;
 
 use base::{Map, Prng};
+use node::Topology;
 
+use crate::checker::Tracks;
 use crate::checker::object::KEYS_MAX;
 use crate::history::Key;
 
@@ -15,11 +17,13 @@ pub const SMALL: u16 = 1;
 
 const HOT: u16 = 8;
 const COUNTERS: u16 = 4;
+/// Keys that APPEND is used on: they hold tokens and nothing else.
+const CHAINS: u16 = 4;
 const COLD: u16 = 200;
 
 /// Keys of a database.
 pub fn count(database: u16) -> u16 {
-    if database == SMALL { KEYS_MAX as u16 } else { HOT + COUNTERS + COLD }
+    if database == SMALL { KEYS_MAX as u16 } else { HOT + COUNTERS + CHAINS + COLD }
 }
 
 /// Keys that INCR is mostly used on.
@@ -27,7 +31,12 @@ pub fn is_counter(database: u16, key: Key) -> bool {
     if database == SMALL { key.0 == 0 } else { (HOT..HOT + COUNTERS).contains(&key.0) }
 }
 
-/// A key, hot ones more often.
+/// Keys that hold tokens only, in the wide database.
+pub fn draw_chain(prng: &mut Prng) -> Key {
+    Key(HOT + COUNTERS + prng.below(u64::from(CHAINS)) as u16)
+}
+
+/// A key that holds no tokens, hot ones more often.
 pub fn draw(database: u16, prng: &mut Prng) -> Key {
     if database == SMALL {
         return Key(prng.below(KEYS_MAX as u64) as u16);
@@ -35,7 +44,7 @@ pub fn draw(database: u16, prng: &mut Prng) -> Key {
     match prng.below(100) {
         0..60 => Key(prng.below(u64::from(HOT)) as u16),
         60..75 => Key(HOT + prng.below(u64::from(COUNTERS)) as u16),
-        _ => Key(HOT + COUNTERS + prng.below(u64::from(COLD)) as u16),
+        _ => Key(HOT + COUNTERS + CHAINS + prng.below(u64::from(COLD)) as u16),
     }
 }
 
@@ -45,11 +54,13 @@ pub struct Keys {
     names: Vec<Vec<u8>>,
     /// By hash of the bytes.
     keys: Map<u64, Key>,
+    /// The slice of each key.
+    slices: Vec<u16>,
 }
 
-impl Default for Keys {
-    fn default() -> Self {
-        let mut keys = Self { names: Vec::new(), keys: Map::default() };
+impl Keys {
+    pub fn new(topology: Topology) -> Self {
+        let mut keys = Self { names: Vec::new(), keys: Map::default(), slices: Vec::new() };
         for key in 0..count(WIDE) {
             let name = match key {
                 0 => Vec::new(),
@@ -59,13 +70,24 @@ impl Default for Keys {
                 _ => format!("key:{key}").into_bytes(),
             };
             keys.keys.insert(keys.keys.hasher().hash_one(&name[..]), Key(key));
+            keys.slices.push(topology.slice_of(engine::slot_of(&name)).0);
             keys.names.push(name);
         }
         keys
     }
-}
 
-impl Keys {
+    pub fn slice_of(&self, key: Key) -> u16 {
+        self.slices[usize::from(key.0)]
+    }
+
+    /// The slices of the small database's keys, numbered from zero.
+    pub fn small_tracks(&self) -> Tracks {
+        let small = &self.slices[..KEYS_MAX];
+        std::array::from_fn(|key| {
+            small.iter().position(|slice| *slice == small[key]).expect("itself") as u8
+        })
+    }
+
     pub fn bytes(&self, key: Key) -> &[u8] {
         &self.names[usize::from(key.0)]
     }
@@ -81,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_key_is_found_by_its_bytes() {
-        let keys = Keys::default();
+        let keys = Keys::new(Topology::new(1, 16));
         for key in (0..count(WIDE)).map(Key) {
             assert_eq!(keys.find(keys.bytes(key)), Some(key));
         }

@@ -3,10 +3,32 @@
 
 use std::collections::VecDeque;
 
-use base::Prng;
+use std::fmt;
+
+use base::{ConnectionId, Prng};
 
 use crate::resp::{Malformed, Reply, parse};
 use crate::workload::Standing;
+
+/// One end of a connection: every core names its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer {
+    pub core: u16,
+    pub id: ConnectionId,
+}
+
+impl Peer {
+    /// For the trace.
+    pub fn numbers(self) -> [u64; 3] {
+        [u64::from(self.core), u64::from(self.id.index), u64::from(self.id.generation)]
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "core {} {}", self.core, self.id)
+    }
+}
 
 /// How a client behaves on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

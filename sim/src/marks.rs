@@ -3,9 +3,14 @@
 /// Every `mark!` of the crates that run in the simulator and that it can reach; a test compares
 /// this with their sources.
 pub const MARKS: &[&str] = &[
-    "net: a reply moves behind its gate",
+    "net: a chunk behind a vacancy changes hands",
+    "net: a chunk is cut behind what leaves",
+    "net: a chunk is cut in front of what stays",
+    "net: an early reply's turn comes",
     "net: an argument comes in pieces",
     "net: released chunks leave together",
+    "node: recovery holds an entry in doubt",
+    "node: recovery voids a fragment",
     "wal: a frame waits for its segment's header",
     "wal: a run of frames",
     "wal: a run without its last frame is void",

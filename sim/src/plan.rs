@@ -6,6 +6,11 @@ use base::{CoreId, Prng};
 /// Owner: world.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Cores of the first start.
+    pub cores: u16,
+    /// Later starts may have another number of cores.
+    pub cores_change: bool,
+    pub slices: u16,
     pub segment_size: u64,
     pub frames_in_flight: usize,
     pub spare_segments: usize,
@@ -42,7 +47,12 @@ impl Plan {
         const KIB: u64 = 1024;
         let segments = [64, 64, 128, 256, 1024];
         let segment_size = segments[prng.index(segments.len())] * KIB;
+        let slices = [1, 4, 16, 16][prng.index(4)];
+        let cores = (1 + prng.below(4) as u16).min(slices);
         Self {
+            cores,
+            cores_change: prng.chance(30),
+            slices,
             segment_size,
             frames_in_flight: 1 + prng.index(8),
             spare_segments: 2 + prng.index(2),
@@ -64,9 +74,9 @@ impl Plan {
         }
     }
 
-    pub fn wal_config(&self) -> wal::Config {
+    pub fn wal_config(&self, core: u16) -> wal::Config {
         wal::Config {
-            log: CoreId(0),
+            log: CoreId(core),
             node_uuid: *b"a simulated node",
             segment_size: self.segment_size,
             frames_in_flight: self.frames_in_flight,
@@ -76,9 +86,9 @@ impl Plan {
         }
     }
 
-    pub fn node_config(&self, incarnation: u64) -> node::Config {
+    pub fn node_config(&self, core: u16, incarnation: u64) -> node::Config {
         node::Config {
-            wal: self.wal_config(),
+            wal: self.wal_config(core),
             durability: node::Durability::Local,
             durability_floor: node::Durability::Memory,
             memory_durability_age_us: self.memory_durability_age_us,
@@ -91,6 +101,7 @@ impl Plan {
             settings: Vec::new(),
             facts: node::Facts::default(),
             seed: self.seed ^ incarnation.wrapping_mul(0x2545_f491_4f6c_dd1d),
+            hash_seed: self.seed,
         }
     }
 }

@@ -10,6 +10,7 @@ pub const REQUIRED: &[&str] = &[
     "check: recovered logs verified",
     "check: recovered tail shorter than what was executed",
     "check: shutdown lost nothing",
+    "check: transactions judged",
     "client: bytes delivered one by one",
     "client: command left half sent",
     "client: pipeline",
@@ -45,9 +46,12 @@ pub const REQUIRED: &[&str] = &[
     "operation: outcome unknown",
     "operation: refused",
     "pause",
+    "recovery: fragments",
+    "recovery: void ranges",
     "rot: data whole",
     "rot: refused",
     "rot: unreadable block refused",
+    "start: with another number of cores",
     "wall clock jumped",
 ];
 

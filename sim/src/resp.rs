@@ -12,7 +12,8 @@ pub enum Reply {
     Integer(i64),
     Bulk(Range<usize>),
     Null,
-    /// Arrays, maps, sets, pushes, verbatim strings and the other RESP3 types: not looked at.
+    Array(Vec<Self>),
+    /// Maps, sets, pushes, verbatim strings and the other RESP3 types: not looked at.
     Other,
 }
 
@@ -54,13 +55,17 @@ fn parse_at(bytes: &[u8], start: usize) -> Result<Option<(Reply, usize)>, Malfor
             if count == -1 {
                 return Ok(Some((Reply::Null, after)));
             }
+            let is_array = bytes[start] == b'*';
             let count = if bytes[start] == b'%' { 2 * count } else { count };
+            let mut elements = Vec::new();
             let mut end = after;
             for _ in 0..count {
-                let Some((_, next)) = parse_at(bytes, end)? else { return Ok(None) };
+                let Some((element, next)) = parse_at(bytes, end)? else { return Ok(None) };
+                elements.push(element);
                 end = next;
             }
-            return Ok(Some((Reply::Other, end)));
+            let reply = if is_array { Reply::Array(elements) } else { Reply::Other };
+            return Ok(Some((reply, end)));
         }
         other => return Err(Malformed(format!("a reply that begins with {other:#04x}"))),
     };
@@ -125,7 +130,10 @@ mod tests {
             (b"$-1\r\n", Reply::Null),
             (b"_\r\n", Reply::Null),
             (b"*-1\r\n", Reply::Null),
-            (b"*2\r\n:1\r\n*1\r\n$1\r\nx\r\n", Reply::Other),
+            (
+                b"*2\r\n:1\r\n*1\r\n$1\r\nx\r\n",
+                Reply::Array(vec![Reply::Integer(1), Reply::Array(vec![Reply::Bulk(16..17)])]),
+            ),
             (b"%1\r\n+a\r\n:2\r\n", Reply::Other),
         ];
         for (bytes, reply) in whole {

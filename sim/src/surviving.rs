@@ -1,13 +1,25 @@
-//! What a log holds at a start, read apart from `node`: a second path from records to a keyspace.
+//! What the logs hold at a start, read apart from `node`: a second path from records to contents.
+//!
+//! Slices have logs of their own, in the order of their indexes, wherever their records lie.
+//! [`Surviving::finish`] decides which entries count and makes contents and changes of them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
 
+use base::SliceId;
 use engine::{BatchReader, Effect, Keyspace};
+use node::Topology;
 use wal::Record;
 
-use crate::history::{Key, Value, Values};
-use crate::keys::Keys;
+use crate::history::{Chain, Key, TOKEN_SIZE, Value, Values};
+use crate::keys::{Keys, WIDE};
 use crate::trace::hash_bytes;
+
+use attachment::{Attachment, Place};
+
+mod attachment;
+mod decide;
 
 /// The contents of all databases.
 pub type Contents = BTreeMap<(u16, Key), Value>;
@@ -15,25 +27,88 @@ pub type Contents = BTreeMap<(u16, Key), Value>;
 /// One key's new value, or that it is gone.
 pub type Put = (u16, Key, Option<Value>);
 
-/// Everything recovered from the log, in its order.
-#[derive(Debug, Default)]
+/// Everything recovered from the logs.
+#[derive(Debug)]
 pub struct Surviving {
-    /// (term, index, hash of the body) of every entry.
-    pub entries: Vec<(u64, u64, u64)>,
+    topology: Topology,
+    pub slices: Vec<SliceLog>,
     pub contents: Contents,
-    /// Every change in order; a flush is one of every key it takes.
-    pub changes: Vec<Put>,
-    /// Where in the order of changes each text was put.
-    pub texts: BTreeMap<u32, u32>,
+    /// Of each slice, every change that counts, in order; a flush is one of every key it takes.
+    pub changes: Vec<Vec<Put>>,
+    /// Where each text was put that was put by a client: slice, and place in its changes.
+    pub texts: BTreeMap<u32, (u16, u32)>,
     pub body_bytes: u64,
-    /// Keep the bytes of keys and values, to make a keyspace of.
+    pub voids: u64,
+    pub fragments: u64,
+    /// Keep the bytes of keys and values, to make keyspaces of.
     keeps_bytes: bool,
-    bytes: BTreeMap<(u16, Vec<u8>), Vec<u8>>,
+    bytes: Bytes,
+}
+
+/// What keys hold, and whether it was written into.
+type Bytes = BTreeMap<(u16, Vec<u8>), (Vec<u8>, bool)>;
+
+/// The entries of one slice.
+#[derive(Clone, Debug, Default)]
+pub struct SliceLog {
+    pub entries: Vec<Entry>,
+    /// Said by the log itself.
+    voids: Vec<Range<u64>>,
+    /// Said by the log itself: every fragment up to here is decided.
+    resolved: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub term: u64,
+    pub index: u64,
+    pub hash: u64,
+    effects: Vec<Kept>,
+    fragment: Vec<Place>,
+    body: Option<Vec<u8>>,
+}
+
+/// An effect as the checkers see it.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Put(u16, Key, Value),
+    Append(u16, Key, u32),
+    Delete(u16, Key),
+    FlushDatabase(u16),
+    FlushAll,
+}
+
+impl SliceLog {
+    fn is_void(&self, index: u64) -> bool {
+        self.voids.iter().any(|void| void.contains(&index))
+    }
+
+    fn entry(&self, index: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(index).ok()?.checked_sub(1)?)
+    }
+
+    fn is_prefix_of(&self, later: &Self) -> bool {
+        let same = |(a, b): (&Entry, &Entry)| (a.term, a.hash) == (b.term, b.hash);
+        self.entries.len() <= later.entries.len()
+            && self.entries.iter().zip(&later.entries).all(same)
+    }
 }
 
 impl Surviving {
-    pub fn new(keeps_bytes: bool) -> Self {
-        Self { keeps_bytes, ..Self::default() }
+    pub fn new(topology: Topology, keeps_bytes: bool) -> Self {
+        let slices = usize::from(topology.slices());
+        Self {
+            topology,
+            slices: vec![SliceLog::default(); slices],
+            contents: Contents::new(),
+            changes: vec![Vec::new(); slices],
+            texts: BTreeMap::new(),
+            body_bytes: 0,
+            voids: 0,
+            fragments: 0,
+            keeps_bytes,
+            bytes: BTreeMap::new(),
+        }
     }
 
     /// Takes one record as recovery hands it over.
@@ -43,78 +118,107 @@ impl Surviving {
         keys: &Keys,
         values: &Values,
     ) -> Result<(), String> {
-        let Record::Entry { slice: _, term, index, body } = record else { return Ok(()) };
-        self.entries.push((term.0, index.0, hash_bytes(body)));
+        let Record::Entry { slice, term, index, body } = record else { return Ok(()) };
+        let slice_number = usize::from(slice.0);
+        let log = self.slices.get_mut(slice_number).ok_or_else(|| format!("slice {slice}"))?;
+        let before = log.entries.last().map_or((0, 0), |entry| (entry.term, entry.index));
+        if index.0 != before.1 + 1 || term.0 < before.0 {
+            return Err(format!(
+                "entry {index} of term {term} of slice {slice} follows entry {} of term {}",
+                before.1, before.0
+            ));
+        }
         self.body_bytes += body.len() as u64;
-        if body.is_empty() {
-            return Ok(());
-        }
-        for effect in BatchReader::new(body).map_err(|error| error.to_string())? {
-            self.effect(&effect.map_err(|error| error.to_string())?, keys, values)?;
-        }
-        Ok(())
-    }
-
-    fn effect(&mut self, effect: &Effect<'_>, keys: &Keys, values: &Values) -> Result<(), String> {
-        let find = |key: &[u8]| keys.find(key).ok_or("a key that no client ever named".to_owned());
-        let place = self.changes.len() as u32;
-        match *effect {
-            Effect::PutString { db, key, value } => {
-                let known = match values.known(value) {
-                    Some(known) => known,
-                    None => return Err("a value that no client ever sent".to_owned()),
-                };
-                if let Value::Text(text) = known
-                    && known != crate::history::EMPTY
-                    && let Some(first) = self.texts.insert(text, place)
+        let mut entry = Entry {
+            term: term.0,
+            index: index.0,
+            hash: hash_bytes(body),
+            effects: Vec::new(),
+            fragment: Vec::new(),
+            body: self.keeps_bytes.then(|| body.to_vec()),
+        };
+        if !body.is_empty() {
+            let reader = BatchReader::new(body).map_err(|error| error.to_string())?;
+            let attachment = Attachment::read(reader.attachment())?;
+            for effect in reader {
+                let effect = effect.map_err(|error| error.to_string())?;
+                if let Some((_, key)) = effect.place()
+                    && self.topology.slice_of(engine::slot_of(key)) != *slice
                 {
-                    return Err(format!(
-                        "one SET was logged twice: text {text} by changes {first} and {place}"
-                    ));
+                    return Err(format!("entry {index} of slice {slice} is about another's key"));
                 }
-                let found = find(key)?;
-                self.contents.insert((db, found), known);
-                self.changes.push((db, found, Some(known)));
-                if self.keeps_bytes {
-                    self.bytes.insert((db, key.to_vec()), value.to_vec());
+                entry.effects.push(keep(&effect, keys, values)?);
+            }
+            log.resolved = log.resolved.max(attachment.resolved);
+            log.voids.extend(attachment.void.map(|first| first..index.0));
+            entry.fragment = attachment.fragment;
+        }
+        log.entries.push(entry);
+        Ok(())
+    }
+
+    /// Decides what is open, and makes contents of what counts.
+    pub fn finish(&mut self) -> Result<(), String> {
+        let first_void = decide::first_void(&self.slices)?;
+        for (slice, log) in self.slices.iter().enumerate() {
+            self.voids += log.voids.len() as u64 + u64::from(first_void[slice] != u64::MAX);
+            let mut contents = Contents::new();
+            let changes = &mut self.changes[slice];
+            for entry in &log.entries {
+                if log.is_void(entry.index) || first_void[slice] <= entry.index {
+                    continue;
+                }
+                self.fragments += u64::from(!entry.fragment.is_empty());
+                for effect in &entry.effects {
+                    // Of SETs; other commands move texts about.
+                    if let Kept::Put(database, _, Value::Text(text)) = *effect
+                        && Value::Text(text) != crate::history::EMPTY
+                    {
+                        let place = (slice as u16, changes.len() as u32);
+                        let first = *self.texts.entry(text).or_insert(place);
+                        if first != place && database == WIDE {
+                            return Err(format!(
+                                "one SET was logged twice: text {text}, first {first:?}"
+                            ));
+                        }
+                    }
+                    apply(*effect, &mut contents, changes)?;
+                }
+                if let Some(body) = &entry.body {
+                    let topology = self.topology;
+                    let is_own = |key: &[u8]| {
+                        usize::from(topology.slice_of(engine::slot_of(key)).0) == slice
+                    };
+                    apply_bytes(body, &mut self.bytes, &is_own)?;
                 }
             }
-            Effect::Delete { db, key } => {
-                let found = find(key)?;
-                self.contents.remove(&(db, found));
-                self.changes.push((db, found, None));
-                if self.keeps_bytes {
-                    self.bytes.remove(&(db, key.to_vec()));
-                }
-            }
-            Effect::FlushDatabase { db } => {
-                let gone = self.contents.keys().filter(|(database, _)| *database == db);
-                self.changes.extend(gone.map(|(database, key)| (*database, *key, None)));
-                self.contents.retain(|(database, _), _| *database != db);
-                self.bytes.retain(|(database, _), _| *database != db);
-            }
-            Effect::FlushAll => {
-                let gone = self.contents.keys();
-                self.changes.extend(gone.map(|(database, key)| (*database, *key, None)));
-                self.contents.clear();
-                self.bytes.clear();
-            }
+            self.contents.append(&mut contents);
         }
         Ok(())
     }
 
-    /// A keyspace made of what is left, not of the way there; None if the bytes were not kept.
-    pub fn keyspace(&self, seed: u64) -> Option<Keyspace> {
+    /// The keyspaces of all slices, made of what is left, not of the way there; None if the bytes
+    /// were not kept.
+    pub fn keyspaces(&self, seed: u64) -> Option<Vec<Keyspace>> {
         if !self.keeps_bytes {
             return None;
         }
-        let mut keyspace = Keyspace::new(seed);
-        for ((db, key), value) in &self.bytes {
+        let slots = |slice| self.topology.slots(SliceId(slice));
+        let mut keyspaces: Vec<Keyspace> =
+            (0..self.topology.slices()).map(|slice| Keyspace::new(seed, slots(slice))).collect();
+        for ((db, key), (value, is_raw)) in &self.bytes {
+            let slice = self.topology.slice_of(engine::slot_of(key));
+            let keyspace = &mut keyspaces[usize::from(slice.0)];
             keyspace
-                .replay(&Effect::PutString { db: *db, key, value })
+                .replay(&Effect::PutString { db: *db, key, value, expire_ms: None })
                 .expect("a key can always be put");
+            if *is_raw {
+                keyspace
+                    .replay(&Effect::Append { db: *db, key, suffix: b"" })
+                    .expect("it was just put");
+            }
         }
-        Some(keyspace)
+        Some(keyspaces)
     }
 
     /// Keys of one database.
@@ -122,24 +226,144 @@ impl Surviving {
         self.contents.keys().filter(|(db, _)| *db == database).count()
     }
 
-    /// Everything in `self` is in `later` too, at the same place.
-    pub fn is_prefix_of(&self, later: &Self) -> bool {
-        later.entries.starts_with(&self.entries)
+    pub fn entry_count(&self) -> usize {
+        self.slices.iter().map(|log| log.entries.len()).sum()
     }
 
-    /// Every entry has the index after the one before it, and terms do not go back.
-    pub fn check_order(&self) -> Result<(), String> {
-        for (at, pair) in self.entries.windows(2).enumerate() {
-            let [(term, index, _), (next_term, next_index, _)] = pair else {
-                unreachable!("windows of two")
-            };
-            if *next_index != index + 1 || next_term < term {
+    /// Everything that counted in `self` counts in `later`, at the same place.
+    pub fn check_prefix_of(&self, later: &Self) -> Result<(), String> {
+        for (slice, log) in self.slices.iter().enumerate() {
+            let (now, then) = (&later.slices[slice], log.entries.len());
+            if !log.is_prefix_of(now) {
                 return Err(format!(
-                    "entry {next_index} of term {next_term} follows entry {index} of term {term} \
-                     at place {at}"
+                    "a process served from {then} entries of slice {slice}, now there are {} and \
+                     the first to differ is at place {:?}",
+                    now.entries.len(),
+                    log.entries.iter().zip(&now.entries).position(|(a, b)| a.hash != b.hash),
+                ));
+            }
+            if !later.changes[slice].starts_with(&self.changes[slice]) {
+                return Err(format!(
+                    "changes of slice {slice} counted when a process served, and do not any more"
                 ));
             }
         }
         Ok(())
     }
+
+    /// Every entry is as in `other`.
+    pub fn has_entries_of(&self, other: &Self) -> bool {
+        let lengths = self.slices.iter().zip(&other.slices);
+        lengths.into_iter().all(|(a, b)| a.entries.len() == b.entries.len() && a.is_prefix_of(b))
+    }
+
+    /// For who looks into what recovery decided.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for (slice, log) in self.slices.iter().enumerate() {
+            let _ = write!(text, "slice {slice}: voids {:?} resolved {}:", log.voids, log.resolved);
+            for entry in log.entries.iter().rev().take(12).rev() {
+                let _ = write!(text, " {}@{}", entry.index, entry.term);
+                for place in &entry.fragment {
+                    let _ = write!(text, "<{} {}@{}>", place.slice, place.index, place.term);
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// What was changed since `before`: each slice's in order.
+    pub fn changes_since(&self, before: &Self) -> Vec<Put> {
+        let changes = self.changes.iter().zip(&before.changes);
+        changes.flat_map(|(now, then)| now[then.len()..].iter().copied()).collect()
+    }
+}
+
+fn keep(effect: &Effect<'_>, keys: &Keys, values: &Values) -> Result<Kept, String> {
+    let find = |key: &[u8]| keys.find(key).ok_or("a key that no client ever named".to_owned());
+    Ok(match *effect {
+        Effect::PutString { db, key, value, expire_ms: None } => {
+            let known = values.known(value).ok_or("a value that no client ever sent")?;
+            Kept::Put(db, find(key)?, known)
+        }
+        Effect::Append { db, key, suffix } => match values.known(suffix) {
+            Some(Value::Chain(chain)) if suffix.len() == TOKEN_SIZE => {
+                Kept::Append(db, find(key)?, chain.last())
+            }
+            _ => return Err("a suffix that no client ever sent".to_owned()),
+        },
+        Effect::Delete { db, key } => Kept::Delete(db, find(key)?),
+        Effect::FlushDatabase { db } => Kept::FlushDatabase(db),
+        Effect::FlushAll => Kept::FlushAll,
+        Effect::PutString { .. }
+        | Effect::SetExpire { .. }
+        | Effect::SetRange { .. }
+        | Effect::SwapDatabases { .. } => {
+            return Err(format!("an effect that no client asked for: {effect:?}"));
+        }
+    })
+}
+
+fn apply(effect: Kept, contents: &mut Contents, changes: &mut Vec<Put>) -> Result<(), String> {
+    let (db, key, value) = match effect {
+        Kept::Put(db, key, value) => (db, key, Some(value)),
+        Kept::Append(db, key, token) => {
+            let before = match contents.get(&(db, key)) {
+                None => None,
+                Some(Value::Chain(chain)) => Some(*chain),
+                Some(other) => return Err(format!("a token is appended to {other:?}")),
+            };
+            (db, key, Some(Value::Chain(Chain::append(before, token))))
+        }
+        Kept::Delete(db, key) => (db, key, None),
+        Kept::FlushDatabase(_) | Kept::FlushAll => {
+            let goes = |database: u16| match effect {
+                Kept::FlushDatabase(db) => db == database,
+                _ => true,
+            };
+            let gone = contents.keys().filter(|(database, _)| goes(*database));
+            changes.extend(gone.map(|(database, key)| (*database, *key, None)));
+            contents.retain(|(database, _), _| !goes(*database));
+            return Ok(());
+        }
+    };
+    match value {
+        Some(value) => contents.insert((db, key), value),
+        None => contents.remove(&(db, key)),
+    };
+    changes.push((db, key, value));
+    Ok(())
+}
+
+/// `is_own`: whether a key is of the slice that the body is of.
+fn apply_bytes(
+    body: &[u8],
+    bytes: &mut Bytes,
+    is_own: &dyn Fn(&[u8]) -> bool,
+) -> Result<(), String> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    for effect in BatchReader::new(body).map_err(|error| error.to_string())? {
+        match effect.map_err(|error| error.to_string())? {
+            Effect::PutString { db, key, value, .. } => {
+                bytes.insert((db, key.to_vec()), (value.to_vec(), false));
+            }
+            Effect::Append { db, key, suffix } => {
+                let held = bytes.entry((db, key.to_vec())).or_default();
+                held.0.extend_from_slice(suffix);
+                held.1 = true;
+            }
+            Effect::Delete { db, key } => {
+                bytes.remove(&(db, key.to_vec()));
+            }
+            Effect::FlushDatabase { db } => {
+                bytes.retain(|(database, key), _| *database != db || !is_own(key));
+            }
+            Effect::FlushAll => bytes.retain(|(_, key), _| !is_own(key)),
+            other => return Err(format!("not expected here: {other:?}")),
+        }
+    }
+    Ok(())
 }

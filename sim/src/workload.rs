@@ -1,17 +1,63 @@
 //! What clients ask: which commands, on which keys, with which values, in which bytes; and what
 //! their replies mean.
 
-use base::Prng;
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
-use crate::history::{Answer, Condition, Key, Level, Request, Value, Values};
+use base::{Map, Prng};
+
+use crate::history::{
+    Answer, Chain, Condition, EMPTY, Key, Level, Request, Value, Values, token_bytes,
+};
 use crate::keys::{self, Keys, SMALL, WIDE};
 use crate::resp::{Reply, write_command, write_inline};
 
+/// Does the engine declare this command?
+pub fn is_declared(name: &str) -> bool {
+    engine::FAMILIES.iter().any(|family| family.iter().any(|command| command.name == name))
+}
+
 /// Where a connection stands: every command is meant for this database, at this level.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Standing {
     pub database: u16,
     pub level: Level,
+    /// Keys under WATCH.
+    watched: Vec<Key>,
+    /// Between MULTI and EXEC: what was queued.
+    queued: Option<Vec<Request>>,
+    /// What it will say next.
+    script: VecDeque<Request>,
+}
+
+impl Standing {
+    pub fn new() -> Self {
+        Self {
+            database: WIDE,
+            level: Level::Local,
+            watched: Vec::new(),
+            queued: None,
+            script: VecDeque::new(),
+        }
+    }
+
+    fn note(&mut self, request: &Request) {
+        match request {
+            Request::Select(database) => self.database = *database,
+            Request::Durability(level) => self.level = *level,
+            Request::Watch(keys) => self.watched.extend(keys),
+            Request::Unwatch => self.watched.clear(),
+            Request::Begin => self.queued = Some(Vec::new()),
+            Request::Queue(request) => {
+                self.queued.as_mut().expect("MULTI came before").push((**request).clone());
+            }
+            Request::Discard | Request::Execute { .. } => {
+                self.watched.clear();
+                self.queued = None;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Makes requests. Owner: world.
@@ -20,27 +66,38 @@ pub struct Workload {
     prng: Prng,
     /// Makes every text unique.
     texts: u64,
+    tokens: u32,
     segment_size: u64,
     /// Of 100 commands, about how many write.
     write_share: u64,
     /// Of 100 connections, how many prefer level memory.
     memory_share: u64,
+    /// Of 100 commands, how many are over several keys or the first of a transaction.
+    many_share: u64,
     large_left: u32,
-    buffer: Vec<u8>,
+    appends: bool,
+    /// The bytes of texts that were not sent yet.
+    texts_unsent: Map<Value, Vec<u8>>,
+    last_size: usize,
 }
 
 impl Workload {
     pub fn new(mut prng: Prng, segment_size: u64) -> Self {
         let write_share = [20, 50, 80][prng.index(3)];
         let memory_share = [0, 25, 25, 60][prng.index(4)];
+        let many_share = [5, 15, 40][prng.index(3)];
         Self {
             prng,
             texts: 0,
+            tokens: 0,
             segment_size,
             write_share,
             memory_share,
+            many_share,
             large_left: 3,
-            buffer: Vec::new(),
+            appends: is_declared("append"),
+            texts_unsent: Map::default(),
+            last_size: 0,
         }
     }
 
@@ -67,30 +124,11 @@ impl Workload {
         values: &mut Values,
         out: &mut Vec<u8>,
     ) -> Request {
-        let database = standing.database;
-        let request = match self.prng.below(1000) {
-            0..3 => Request::FlushAll,
-            3..30 => Request::Size,
-            30..45 => Request::Select(if self.prng.chance(60) { WIDE } else { SMALL }),
-            45..60 => Request::Ping,
-            60..70 => Request::Info,
-            70..75 => Request::Wrong,
-            75..85 if 0 < self.memory_share => {
-                Request::Durability(if self.prng.chance(50) { Level::Local } else { Level::Memory })
-            }
-            85..95 => {
-                let value = self.text(values, 200);
-                Request::Echo(value)
-            }
-            _ if self.prng.chance(self.write_share) => self.write(database, values),
-            _ => self.read(database),
+        let request = match standing.script.pop_front() {
+            Some(request) => request,
+            None => self.draw(standing, values),
         };
-        self.encode(&request, keys, out);
-        match request {
-            Request::Select(database) => standing.database = database,
-            Request::Durability(level) => standing.level = level,
-            _ => {}
-        }
+        self.say(&request, standing, keys, out);
         request
     }
 
@@ -103,14 +141,38 @@ impl Workload {
         out: &mut Vec<u8>,
     ) {
         self.encode(request, keys, out);
-        match request {
-            Request::Select(database) => standing.database = *database,
-            Request::Durability(level) => standing.level = *level,
-            _ => {}
+        standing.note(request);
+    }
+
+    fn draw(&mut self, standing: &mut Standing, values: &mut Values) -> Request {
+        let database = standing.database;
+        match self.prng.below(1000) {
+            0..3 if is_declared("flushall") => Request::FlushAll,
+            3..30 if is_declared("dbsize") => Request::Size,
+            30..45 => Request::Select(if self.prng.chance(60) { WIDE } else { SMALL }),
+            45..60 => Request::Ping,
+            60..70 => Request::Info,
+            70..75 => Request::Wrong,
+            75..85 if 0 < self.memory_share => {
+                Request::Durability(if self.prng.chance(50) { Level::Local } else { Level::Memory })
+            }
+            85..95 => {
+                let value = self.text(values, 200);
+                Request::Echo(value)
+            }
+            _ if self.prng.chance(self.many_share) => match self.prng.chance(50) {
+                true => self.over_many(database, values),
+                false => self.transaction(standing, values),
+            },
+            _ if self.prng.chance(self.write_share) => self.write(database, values),
+            _ => self.read(database),
         }
     }
 
     fn read(&mut self, database: u16) -> Request {
+        if database == WIDE && self.prng.chance(5) {
+            return Request::Get(keys::draw_chain(&mut self.prng));
+        }
         let key = keys::draw(database, &mut self.prng);
         if self.prng.chance(80) {
             return Request::Get(key);
@@ -119,22 +181,18 @@ impl Workload {
     }
 
     fn write(&mut self, database: u16, values: &mut Values) -> Request {
+        if self.appends && database == WIDE && self.prng.chance(8) {
+            return self.write_chain();
+        }
         let key = keys::draw(database, &mut self.prng);
         let counts = keys::is_counter(database, key);
         match self.prng.below(100) {
             0..15 => Request::Delete(self.several(database, key)),
             15..60 if counts => Request::Increment(key),
             15..18 => Request::Increment(key),
+            18..22 if is_declared("getdel") => Request::GetDelete(key),
             _ => {
-                let value = if counts && self.prng.chance(70) {
-                    let number = self.prng.below(1000) as i64;
-                    self.buffer.clear();
-                    self.buffer.extend_from_slice(number.to_string().as_bytes());
-                    values.name(&self.buffer)
-                } else {
-                    let size = self.value_size();
-                    self.text(values, size)
-                };
+                let value = self.value(database, key, values);
                 let condition = match self.prng.below(10) {
                     0..6 => Condition::Always,
                     6..8 => Condition::IfAbsent,
@@ -143,6 +201,120 @@ impl Workload {
                 Request::Set { key, value, condition, get: self.prng.chance(15) }
             }
         }
+    }
+
+    fn value(&mut self, database: u16, key: Key, values: &mut Values) -> Value {
+        if keys::is_counter(database, key) && self.prng.chance(70) {
+            return Value::Number(self.prng.below(1000) as i64);
+        }
+        let size = self.value_size();
+        self.text(values, size)
+    }
+
+    fn write_chain(&mut self) -> Request {
+        let key = keys::draw_chain(&mut self.prng);
+        self.tokens += 1;
+        let token = self.tokens;
+        if self.prng.chance(80) {
+            return Request::Append { key, token };
+        }
+        let value = Value::Chain(Chain::append(None, token));
+        Request::Set { key, value, condition: Condition::Always, get: false }
+    }
+
+    /// A command over several keys that is one transaction.
+    fn over_many(&mut self, database: u16, values: &mut Values) -> Request {
+        let source = keys::draw(database, &mut self.prng);
+        let target = keys::draw(database, &mut self.prng);
+        let request = match self.prng.below(10) {
+            0..4 => {
+                let mut pairs = Vec::new();
+                let if_absent = self.prng.chance(30);
+                for _ in 0..2 + self.prng.below(3) {
+                    let key = keys::draw(database, &mut self.prng);
+                    if pairs.iter().all(|(other, _)| *other != key) {
+                        pairs.push((key, self.value(database, key, values)));
+                    }
+                }
+                Request::MultiSet { pairs, if_absent }
+            }
+            4..6 if database == SMALL => {
+                Request::Rename { source, target, if_absent: self.prng.chance(30) }
+            }
+            6..7 if database == SMALL && source != target => {
+                Request::Copy { source, target, replace: self.prng.chance(70) }
+            }
+            4..6 => Request::Delete(self.several(database, source)),
+            _ => {
+                let mut keys = self.several(database, source);
+                keys.push(target);
+                Request::MultiGet(keys)
+            }
+        };
+        let name = match &request {
+            Request::MultiSet { if_absent: true, .. } => "msetnx",
+            Request::MultiSet { .. } => "mset",
+            Request::Rename { if_absent: true, .. } => "renamenx",
+            Request::Rename { .. } => "rename",
+            Request::Copy { .. } => "copy",
+            Request::MultiGet(_) => "mget",
+            _ => "del",
+        };
+        if is_declared(name) {
+            return request;
+        }
+        match self.prng.chance(50) {
+            true => Request::Delete(vec![source, target]),
+            false => Request::Exists(vec![source, target]),
+        }
+    }
+
+    /// The first of several requests, up to EXEC; the others are the script.
+    fn transaction(&mut self, standing: &mut Standing, values: &mut Values) -> Request {
+        let database = standing.database;
+        let script = &mut standing.script;
+        let mut watched = standing.watched.clone();
+        if self.prng.chance(40) {
+            let key = keys::draw(database, &mut self.prng);
+            let keys = self.several(database, key);
+            script.push_back(Request::Watch(keys.clone()));
+            watched.extend(&keys);
+            let known = keys[self.prng.index(keys.len())];
+            script.push_back(Request::Get(known));
+            if self.prng.chance(20) {
+                // What it knew is forgotten, or a write of its own spoils it.
+                let spoils = if self.prng.chance(50) {
+                    watched.clear();
+                    Request::Unwatch
+                } else {
+                    self.write(database, values)
+                };
+                script.push_back(spoils);
+            }
+        }
+        script.push_back(Request::Begin);
+        let mut requests = Vec::new();
+        let only_reads = self.prng.chance(15);
+        for _ in 0..self.prng.below(5) {
+            let request = match self.prng.below(10) {
+                0..5 if !only_reads => self.write(database, values),
+                5..7 if !only_reads => match self.over_many(database, values) {
+                    // Without a reply, one key cannot tell whether another was in the way.
+                    Request::MultiSet { pairs, .. } if database == WIDE => {
+                        Request::MultiSet { pairs, if_absent: false }
+                    }
+                    request => request,
+                },
+                _ => self.read(database),
+            };
+            requests.push(request.clone());
+            script.push_back(Request::Queue(Box::new(request)));
+        }
+        script.push_back(match self.prng.chance(5) {
+            true => Request::Discard,
+            false => Request::Execute { requests, watched },
+        });
+        script.pop_front().expect("MULTI is there")
     }
 
     fn several(&mut self, database: u16, first: Key) -> Vec<Key> {
@@ -168,80 +340,51 @@ impl Workload {
         }
     }
 
-    /// A text nobody sent before, in `buffer`; now and then the empty one.
+    /// A text nobody sent before; now and then the empty one.
     fn text(&mut self, values: &mut Values, size: usize) -> Value {
-        self.buffer.clear();
         if self.prng.chance(2) {
-            return values.name(&self.buffer);
+            self.last_size = 0;
+            return EMPTY;
         }
         self.texts += 1;
-        self.buffer.extend_from_slice(format!("text {} ", self.texts).as_bytes());
+        let mut bytes = format!("text {} ", self.texts).into_bytes();
         // Filled with what depends on the text, binary bytes too, but cheaply.
-        let mut at = self.buffer.len();
+        let mut at = bytes.len();
         while at < size {
             let word = (self.texts ^ at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-            self.buffer.extend_from_slice(&word);
+            bytes.extend_from_slice(&word);
             at += word.len();
         }
-        values.name(&self.buffer)
+        self.last_size = bytes.len();
+        let value = values.name(&bytes);
+        self.texts_unsent.insert(value, bytes);
+        value
     }
 
     /// Is the last value larger than a segment?
     pub fn last_was_large(&self) -> bool {
-        self.segment_size < self.buffer.len() as u64
+        self.segment_size < self.last_size as u64
+    }
+
+    fn bytes_of(&mut self, value: Value) -> Vec<u8> {
+        match value {
+            EMPTY => Vec::new(),
+            Value::Text(_) => self.texts_unsent.remove(&value).expect("a text is sent once"),
+            Value::Number(number) => number.to_string().into_bytes(),
+            Value::Chain(chain) => {
+                assert_eq!(chain.count(), 1, "longer chains are made by APPEND");
+                token_bytes(chain.last())
+            }
+        }
     }
 
     fn encode(&mut self, request: &Request, keys: &Keys, out: &mut Vec<u8>) {
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut words: Vec<&[u8]> = Vec::with_capacity(6);
-        let database;
-        match request {
-            Request::Get(key) => words.extend([b"GET", keys.bytes(*key)]),
-            Request::Set { key, condition, get, .. } => {
-                words.extend([b"set", keys.bytes(*key), &buffer]);
-                match condition {
-                    Condition::Always => {}
-                    Condition::IfAbsent => words.push(b"NX"),
-                    Condition::IfPresent => words.push(b"xx"),
-                }
-                if *get {
-                    words.push(b"GET");
-                }
-            }
-            Request::Delete(several) => {
-                words.push(b"DEL");
-                words.extend(several.iter().map(|key| keys.bytes(*key)));
-            }
-            Request::Exists(several) => {
-                words.push(b"exists");
-                words.extend(several.iter().map(|key| keys.bytes(*key)));
-            }
-            Request::Increment(key) => words.extend([b"INCR", keys.bytes(*key)]),
-            Request::Size => words.push(b"DBSIZE"),
-            Request::FlushAll => words.push(b"FLUSHALL"),
-            Request::Ping => words.push(b"PING"),
-            Request::Echo(_) => words.extend([b"ECHO", &buffer[..]]),
-            Request::Select(number) => {
-                database = number.to_string();
-                words.extend([b"SELECT", database.as_bytes()]);
-            }
-            Request::Durability(level) => {
-                let level: &[u8] = match level {
-                    Level::Local => b"local",
-                    Level::Memory => b"memory",
-                };
-                words.extend([b"CLIENT", &b"DURABILITY"[..], level]);
-            }
-            Request::Info => words.push(b"INFO"),
-            Request::Hello => words.extend([&b"HELLO"[..], b"3"]),
-            Request::Quit => words.push(b"QUIT"),
-            Request::Garbage => {
-                out.extend_from_slice(b"*1\r\n:1\r\n");
-                self.buffer = buffer;
-                return;
-            }
-            Request::Wrong => words.extend([&b"GET"[..], b"one", b"two"]),
+        if *request == Request::Garbage {
+            out.extend_from_slice(b"*1\r\n:1\r\n");
+            return;
         }
+        let words = self.words(request, keys);
+        let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
         let plain = |word: &&[u8]| {
             !word.is_empty() && word.len() < 64 && word.iter().all(u8::is_ascii_alphanumeric)
         };
@@ -250,7 +393,78 @@ impl Workload {
         } else {
             write_command(&words, out);
         }
-        self.buffer = buffer;
+    }
+
+    fn words<'a>(&mut self, request: &Request, keys: &'a Keys) -> Vec<Cow<'a, [u8]>> {
+        let name = |name: &'static str| Cow::Borrowed(name.as_bytes());
+        let key = |key: &Key| Cow::Borrowed(keys.bytes(*key));
+        let on = |command: &'static str, several: &[Key]| {
+            std::iter::once(name(command)).chain(several.iter().map(key)).collect()
+        };
+        match request {
+            Request::Get(one) => vec![name("GET"), key(one)],
+            Request::Set { key: one, value, condition, get } => {
+                let mut words = vec![name("set"), key(one), Cow::Owned(self.bytes_of(*value))];
+                match condition {
+                    Condition::Always => {}
+                    Condition::IfAbsent => words.push(name("NX")),
+                    Condition::IfPresent => words.push(name("xx")),
+                }
+                if *get {
+                    words.push(name("GET"));
+                }
+                words
+            }
+            Request::Delete(several) => on("DEL", several),
+            Request::Exists(several) => on("exists", several),
+            Request::Increment(one) => vec![name("INCR"), key(one)],
+            Request::Append { key: one, token } => {
+                vec![name("APPEND"), key(one), Cow::Owned(token_bytes(*token))]
+            }
+            Request::GetDelete(one) => vec![name("GETDEL"), key(one)],
+            Request::MultiGet(several) => on("mget", several),
+            Request::MultiSet { pairs, if_absent } => {
+                let mut words = vec![name(if *if_absent { "MSETNX" } else { "MSET" })];
+                for (one, value) in pairs {
+                    words.extend([key(one), Cow::Owned(self.bytes_of(*value))]);
+                }
+                words
+            }
+            Request::Rename { source, target, if_absent } => {
+                let command = if *if_absent { "RENAMENX" } else { "RENAME" };
+                vec![name(command), key(source), key(target)]
+            }
+            Request::Copy { source, target, replace } => {
+                let mut words = vec![name("COPY"), key(source), key(target)];
+                words.extend(replace.then(|| name("REPLACE")));
+                words
+            }
+            Request::Size => vec![name("DBSIZE")],
+            Request::FlushAll => vec![name("FLUSHALL")],
+            Request::Begin => vec![name("MULTI")],
+            Request::Queue(request) => self.words(request, keys),
+            Request::Execute { .. } => vec![name("EXEC")],
+            Request::Discard => vec![name("DISCARD")],
+            Request::Watch(several) => on("WATCH", several),
+            Request::Unwatch => vec![name("UNWATCH")],
+            Request::Ping => vec![name("PING")],
+            Request::Echo(value) => vec![name("ECHO"), Cow::Owned(self.bytes_of(*value))],
+            Request::Select(number) => {
+                vec![name("SELECT"), Cow::Owned(number.to_string().into_bytes())]
+            }
+            Request::Durability(level) => {
+                let level = match level {
+                    Level::Local => "local",
+                    Level::Memory => "memory",
+                };
+                vec![name("CLIENT"), name("DURABILITY"), name(level)]
+            }
+            Request::Info => vec![name("INFO")],
+            Request::Hello => vec![name("HELLO"), name("3")],
+            Request::Quit => vec![name("QUIT")],
+            Request::Wrong => vec![name("GET"), name("one"), name("two")],
+            Request::Garbage => unreachable!("it has no words"),
+        }
     }
 }
 
@@ -274,33 +488,67 @@ pub fn interpret(
             Request::Increment(_) if text == "ERR value is not an integer or out of range" => {
                 Ok(Answer::NotInteger)
             }
-            Request::Set { .. }
-            | Request::Delete(_)
-            | Request::Increment(_)
-            | Request::FlushAll
-                if text.starts_with("MISCONF ") =>
-            {
+            Request::Rename { .. } if text == "ERR no such key" => Ok(Answer::NoSuchKey),
+            Request::Execute { .. } if text.starts_with("EXECABORT ") => Ok(Answer::Refused),
+            Request::Queue(_) | Request::Execute { .. } if text.starts_with("MISCONF ") => {
                 Ok(Answer::Refused)
             }
+            _ if request.writes() && text.starts_with("MISCONF ") => Ok(Answer::Refused),
             _ => Err(format!("{request:?} was answered {text:?}")),
         };
     }
     let answer = match (request, reply) {
-        (Request::Get(_) | Request::Set { get: true, .. }, Reply::Bulk(range)) => value(range)?,
-        (Request::Get(_) | Request::Set { .. }, Reply::Null) => Answer::Nil,
+        (
+            Request::Get(_) | Request::GetDelete(_) | Request::Set { get: true, .. },
+            Reply::Bulk(range),
+        ) => value(range)?,
+        (Request::Get(_) | Request::GetDelete(_) | Request::Set { .. }, Reply::Null) => Answer::Nil,
         (Request::Set { get: false, .. } | Request::FlushAll, Reply::Simple(range))
             if &bytes[range.clone()] == b"OK" =>
         {
             Answer::Ok
         }
         (
-            Request::Delete(_) | Request::Exists(_) | Request::Increment(_) | Request::Size,
+            Request::Delete(_)
+            | Request::Exists(_)
+            | Request::Increment(_)
+            | Request::Append { .. }
+            | Request::MultiSet { if_absent: true, .. }
+            | Request::Rename { if_absent: true, .. }
+            | Request::Copy { .. }
+            | Request::Size,
             Reply::Integer(number),
         ) => Answer::Integer(*number),
-        (Request::Select(_) | Request::Durability(_) | Request::Quit, Reply::Simple(range))
-            if &bytes[range.clone()] == b"OK" =>
-        {
+        (
+            Request::MultiSet { if_absent: false, .. } | Request::Rename { if_absent: false, .. },
+            Reply::Simple(range),
+        ) if &bytes[range.clone()] == b"OK" => Answer::Ok,
+        (
+            Request::Select(_)
+            | Request::Durability(_)
+            | Request::Quit
+            | Request::Begin
+            | Request::Discard
+            | Request::Watch(_)
+            | Request::Unwatch,
+            Reply::Simple(range),
+        ) if &bytes[range.clone()] == b"OK" => Answer::Other,
+        (Request::Queue(_), Reply::Simple(range)) if &bytes[range.clone()] == b"QUEUED" => {
             Answer::Other
+        }
+        (Request::Execute { .. }, Reply::Null) => Answer::Aborted,
+        (Request::Execute { requests, .. }, Reply::Array(replies))
+            if replies.len() == requests.len() =>
+        {
+            let answers = requests.iter().zip(replies);
+            let answers = answers.map(|(one, reply)| interpret(one, reply, bytes, values));
+            Answer::Many(answers.collect::<Result<_, _>>()?)
+        }
+        (Request::MultiGet(keys), Reply::Array(replies)) if replies.len() == keys.len() => {
+            let answers = keys.iter().zip(replies);
+            let answers =
+                answers.map(|(key, reply)| interpret(&Request::Get(*key), reply, bytes, values));
+            Answer::Many(answers.collect::<Result<_, _>>()?)
         }
         (Request::Ping, Reply::Simple(range)) if &bytes[range.clone()] == b"PONG" => Answer::Other,
         (Request::Echo(sent), Reply::Bulk(range)) if value(range)? == Answer::Value(*sent) => {

@@ -12,17 +12,20 @@
 mod clients;
 mod faults;
 mod process;
+mod rot;
+mod survival;
 mod turn;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use base::{ConnectionId, Map, Now, Prng};
+use base::{Map, Now, Prng};
+use node::Topology;
 
 use crate::disk::{Disk, Ticket};
 use crate::history::{Instant, Operation, Values};
 use crate::keys::Keys;
-use crate::link::Link;
+use crate::link::{Link, Peer};
 use crate::plan::{Plan, Planting};
 use crate::report::{Least, Report};
 use crate::surviving::Surviving;
@@ -97,16 +100,22 @@ struct World {
     heap: BinaryHeap<Reverse<(u64, u64, Happening)>>,
     scheduled: u64,
 
-    disk: Disk,
+    /// The logs that are written, by core.
+    disks: Vec<Disk>,
+    /// Those of starts with another number of cores, oldest first.
+    older_disks: Vec<Vec<Disk>>,
+    /// Of this start.
+    cores: u16,
     faults: Faults,
     process: Option<Process>,
     incarnation: u64,
     stage: Stage,
 
     clients: Vec<Client>,
-    links: BTreeMap<ConnectionId, Link>,
-    /// Generation of each place in the node's table of connections; taken places are odd.
-    places: Vec<u32>,
+    links: BTreeMap<Peer, Link>,
+    /// Of each core, the generation of each place in its table of connections; taken places are
+    /// odd.
+    places: Vec<Vec<u32>>,
     connections: u32,
     burst_left: u64,
     next_burst_us: u64,
@@ -125,14 +134,14 @@ struct World {
     shut_down: bool,
     /// As the last INFO said: bytes.
     dataset_size: Option<u64>,
-    /// Of the keyspace at the last exit.
-    last_digest: Option<u128>,
-    /// Hash of the entry at each (term, index) ever recovered.
-    entries: Map<(u64, u64), u64>,
+    /// Of each slice at the last exit.
+    last_digests: Option<Vec<Option<u128>>>,
+    /// Hash of the entry at each (slice, term, index) ever recovered.
+    entries: Map<(u16, u64, u64), u64>,
     /// Failures this process was told of.
     failures_told: u32,
-    /// Those of them that are final, while it has not halted.
-    final_failures: u32,
+    /// The core that was told of a final one.
+    final_failure: Option<u16>,
 }
 
 /// Something that happens at a time. What belongs to a process names its incarnation.
@@ -140,16 +149,18 @@ struct World {
 enum Happening {
     Start,
     Client(usize),
-    Accept(u64, ConnectionId),
-    Deliver(u64, ConnectionId),
-    SendDone(u64, ConnectionId),
-    Closed(u64, ConnectionId),
-    Reset(u64, ConnectionId),
-    Disk(u64, Ticket),
+    Accept(u64, Peer),
+    Deliver(u64, Peer),
+    SendDone(u64, Peer),
+    Closed(u64, Peer),
+    Reset(u64, Peer),
+    Disk(u64, u16, Ticket),
     Fault,
     FaultEnd(faults::Window),
     Shutdown(u64),
-    Turn(u64),
+    Turn(u64, u16),
+    /// A core learns of what another sent it, so many parcels.
+    Wake(u64, u16, u16, u64),
 }
 
 /// How far the run of a seed is.
@@ -180,10 +191,10 @@ impl World {
         let workload = Workload::new(prng.fork(), plan.segment_size);
         let trace = Trace::new(verbose);
         trace.remark(|| format!("{plan:?}"));
+        let topology = Topology::new(plan.cores, plan.slices);
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
         Self {
             faults: Faults::new(&plan),
-            plan,
             planting,
             prng,
             trace,
@@ -193,29 +204,32 @@ impl World {
             instant: Instant(0),
             heap: BinaryHeap::new(),
             scheduled: 0,
-            disk: Disk::default(),
+            disks: (0..plan.cores).map(|_| Disk::default()).collect(),
             process: None,
             incarnation: 0,
             stage: Stage::Working,
             clients,
             links: BTreeMap::new(),
-            places: Vec::new(),
+            older_disks: Vec::new(),
+            cores: plan.cores,
+            places: vec![Vec::new(); usize::from(plan.cores)],
             connections: 0,
             burst_left: 0,
             next_burst_us: 0,
             workload,
-            keys: Keys::default(),
+            keys: Keys::new(topology),
             values: Values::default(),
             operations: Vec::new(),
             judged: 0,
-            served: Surviving::default(),
-            recovered: Surviving::default(),
+            served: Surviving::new(topology, false),
+            recovered: Surviving::new(topology, false),
             shut_down: false,
             dataset_size: None,
-            last_digest: None,
+            last_digests: None,
             entries: Map::default(),
             failures_told: 0,
-            final_failures: 0,
+            final_failure: None,
+            plan,
         }
     }
 
@@ -306,9 +320,9 @@ impl World {
             .links
             .iter()
             .filter(|(_, link)| 0 < link.waiting())
-            .map(|(id, link)| {
+            .map(|(peer, link)| {
                 format!(
-                    "{id} waits for {} replies (stopped {}, sending {}, inbound {})",
+                    "{peer} waits for {} replies (stopped {}, sending {}, inbound {})",
                     link.waiting(),
                     link.stopped,
                     link.sending.is_some(),
@@ -317,14 +331,17 @@ impl World {
             })
             .collect();
         let node = self.process.as_ref().map(|process| {
-            (process.listening, process.node.is_settled(), process.node.poll_timeout())
+            let of_core = |core: &process::Core| {
+                (core.listening, core.node.is_settled(), core.node.poll_timeout())
+            };
+            process.cores.iter().map(of_core).collect::<Vec<_>>()
         });
         format!(
             "{} of {} operations answered, {} disk operations pending, \
              (listening, settled, timeout) {node:?}; {waiting:?}",
             self.report.operations,
             self.operations.len(),
-            self.disk.writes_pending(),
+            self.disks.iter().map(Disk::writes_pending).sum::<usize>(),
         )
     }
 }

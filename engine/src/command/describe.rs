@@ -85,6 +85,7 @@ impl<R: Runs> Command<R> {
             (access == Access::Write, "@write"),
             (self.acl == Acl::String, "@string"),
             (self.acl == Acl::Bitmap, "@bitmap"),
+            (self.acl == Acl::PubSub, "@pubsub"),
             (is_admin, "@admin"),
             (is_fast, "@fast"),
             (!is_fast, "@slow"),
@@ -155,6 +156,7 @@ impl Flag {
         match self {
             Flag::DenyOom => Some("denyoom"),
             Flag::Admin => Some("admin"),
+            Flag::PubSub => Some("pubsub"),
             Flag::NoScript => Some("noscript"),
             Flag::Loading => Some("loading"),
             Flag::Stale => Some("stale"),
@@ -178,6 +180,7 @@ impl KeyFlag {
             KeyFlag::Update => "update",
             KeyFlag::Insert => "insert",
             KeyFlag::Delete => "delete",
+            KeyFlag::NotKey => "not_key",
             KeyFlag::VariableFlags => "variable_flags",
         }
     }
@@ -189,6 +192,7 @@ impl Group {
             Group::Generic => "generic",
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::PubSub => "pubsub",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",

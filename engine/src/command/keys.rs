@@ -65,6 +65,8 @@ pub enum KeyFlag {
     Insert,
     /// Something is deleted.
     Delete,
+    /// It is routed like a key and is none: a shard channel.
+    NotKey,
     /// The flags depend on the arguments.
     VariableFlags,
 }

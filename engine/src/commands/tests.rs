@@ -410,7 +410,8 @@ fn a_command_tells_what_it_saw_in_another_database() {
     }
 }
 
-/// What is asked for by cursors is returned once, whatever the count.
+/// What is asked for by cursors is returned once, whatever the count. Broken once by a scan that
+/// begins each slice anew.
 #[test]
 fn an_iteration_over_all_slices_returns_every_key_once() {
     let mut bench = Bench::new(4);
@@ -430,6 +431,7 @@ fn an_iteration_over_all_slices_returns_every_key_once() {
             found.extend(keys.map(|key| key.trim_start_matches('$').to_owned()));
             cursor = next.trim_start_matches("*2[$").to_owned();
             calls += 1;
+            assert!(calls <= 1000, "the iteration ends");
             if cursor == "0" {
                 break;
             }

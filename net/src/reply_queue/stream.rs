@@ -121,6 +121,11 @@ impl Stream {
         }
     }
 
+    /// The gates that something here waits for, in the order of what waits.
+    pub(super) fn gates_ahead(&self) -> impl Iterator<Item = Gate> {
+        self.barriers.iter().map(|barrier| barrier.gate)
+    }
+
     /// Copies a whole reply behind what is here.
     pub(super) fn append(&mut self, bytes: &[u8], pool: &mut BufferPool) {
         if bytes.is_empty() {

@@ -189,7 +189,14 @@ const PING: Command<Run> = Command {
 };
 
 fn ping(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
+    // In RESP2 a reply must not be taken for a message: it looks like one.
+    let is_listening = cx.client.protocol == Protocol::Resp2 && cx.client.subscriptions.are_any();
     match args {
+        [] | [_] if is_listening => {
+            cx.reply.array(2);
+            cx.reply.bulk(b"pong");
+            cx.reply.bulk(args.first().copied().unwrap_or_default());
+        }
         [] => cx.reply.simple("PONG"),
         [message] => cx.reply.bulk(message),
         _ => return Err(engine::CommandError::WrongArity { name: "ping" }.into()),

@@ -70,6 +70,7 @@ pub(crate) struct CoreFacts {
     stats: Stats,
     clients: usize,
     waiting: usize,
+    memory: usize,
     dataset: usize,
     output: usize,
     /// Keys, and keys with a time to expire, by database.
@@ -118,6 +119,7 @@ impl CoreFacts {
             stats: node.stats.clone(),
             clients: node.client_count(),
             waiting: node.waiting_count(),
+            memory: node.own_memory(),
             dataset,
             output: node.output_size(),
             keys,
@@ -171,7 +173,7 @@ fn server(told: &Told<'_>, lines: &mut Lines) {
 
 fn clients(told: &Told<'_>, lines: &mut Lines) {
     lines.add("connected_clients", told.sum(|core| core.clients as u64));
-    lines.add("maxclients", told.node.config.clients_max);
+    lines.add("maxclients", told.node.settings.clients_max);
     lines.add("blocked_clients", 0);
     lines.add("clients_waiting_for_room_or_output", told.sum(|core| core.waiting as u64));
 }
@@ -179,12 +181,12 @@ fn clients(told: &Told<'_>, lines: &mut Lines) {
 fn memory(told: &Told<'_>, lines: &mut Lines) {
     let dataset = told.sum(|core| core.dataset as u64);
     let output = told.sum(|core| core.output as u64);
-    lines.add("used_memory", dataset + output);
+    lines.add("used_memory", told.sum(|core| core.memory as u64));
     lines.add("used_memory_dataset", dataset);
     lines.add("mem_clients_normal", output);
     lines.add("total_system_memory", told.node.config.facts.total_memory);
-    lines.add("maxmemory", 0);
-    lines.add("maxmemory_policy", "noeviction");
+    lines.add("maxmemory", told.node.settings.memory_max);
+    lines.add("maxmemory_policy", told.node.settings.memory_policy.name());
     lines.add("mem_allocator", "mimalloc");
 }
 
@@ -207,6 +209,8 @@ fn stats(told: &Told<'_>, lines: &mut Lines) {
     add("total_net_input_bytes", |stats| stats.net_input_bytes);
     add("total_net_output_bytes", |stats| stats.net_output_bytes);
     add("rejected_connections", |stats| stats.connections_rejected);
+    add("expired_keys", |stats| stats.expired_keys);
+    add("evicted_keys", |stats| stats.evicted_keys);
     add("keyspace_hits", |stats| stats.keyspace_hits);
     add("keyspace_misses", |stats| stats.keyspace_misses);
     add("total_error_replies", |stats| stats.commands_failed + stats.protocol_errors);
@@ -238,6 +242,9 @@ fn cores(told: &Told<'_>, lines: &mut Lines) {
     lines.add("cores", told.node.topology.cores());
     lines.add("slices", told.node.topology.slices());
     lines.add("turns", told.sum(|core| core.stats.turns));
+    lines.add("stalls", told.sum(|core| core.stats.stalls));
+    let longest_us = told.cores.iter().map(|core| core.stats.stall_max_us).max();
+    lines.add("stall_max_usec", longest_us.unwrap_or_default());
     lines.add("hops", told.sum(|core| core.stats.hops));
     lines.add("parcels", told.sum(|core| core.stats.parcels_sent));
     lines.add("loans", told.sum(|core| core.stats.loans));

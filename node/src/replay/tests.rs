@@ -174,7 +174,7 @@ fn what_is_said_to_be_resolved_is_applied_without_asking_but_must_be_there() {
     let mut logs = Logs::new();
     logs.put(0, "new", part(&[(0, 2), (1, 2)])).expect("it fits");
     logs.put(0, "newer", Entry { resolved: 2, ..Entry::default() }).expect("it fits");
-    let error = logs.settle().err().expect("slice 1 lost its part");
+    let error = logs.settle().expect_err("slice 1 lost its part");
     assert!(error.contains("log of slice 1 does not hold its part at entry 2"), "{error}");
 }
 

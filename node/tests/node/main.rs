@@ -7,6 +7,10 @@ mod world;
 mod cores;
 
 mod gate;
+mod limits;
 mod many_cores;
+mod monitor;
+mod notifications;
+mod pubsub;
 mod session;
 mod start;

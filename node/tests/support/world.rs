@@ -233,6 +233,12 @@ impl World {
         self.turn();
     }
 
+    /// The client is gone.
+    pub fn close(&mut self, index: u32) {
+        self.node.handle(Event::Closed { id: id(index) }, self.now);
+        self.turn();
+    }
+
     /// Turns for as long as the shell would take them: until it would sleep.
     pub fn run_until_asleep(&mut self) {
         loop {

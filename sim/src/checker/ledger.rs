@@ -3,7 +3,10 @@
 //! Values are unique, so a value in the log is the SET that made it. These checks find less than
 //! the search for an order, but say plainly what is wrong, and hold across keys.
 
-use crate::history::{Answer, EMPTY, Instant, Level, Operation, Request, Value};
+use std::collections::BTreeMap;
+
+use crate::history::{Answer, EMPTY, Instant, Key, Level, Operation, Request, Value};
+use crate::keys::WIDE;
 use crate::surviving::Surviving;
 
 /// Checks operations of the processes that ended before `surviving` was read. `clean` if the last
@@ -46,37 +49,45 @@ pub fn check_ledger(
     Ok(())
 }
 
-/// Checks that texts are in the log in the order of real time: what was answered before another
+/// Checks that texts are in the log of their slice in the order of real time: what was answered before another
 /// arrived is before it in the log, and is not missing while the other is there. So what a crash
 /// takes, at any level, is the end of the order.
 pub fn check_order_of_texts(
     operations: &[Operation],
     first: usize,
     surviving: &Surviving,
+    slice_of: &dyn Fn(Key) -> u16,
 ) -> Result<(), String> {
-    let mut ended: Vec<(Instant, u32, usize)> = Vec::new();
-    let mut begun: Vec<(Instant, u32, usize)> = Vec::new();
+    let mut ended: Vec<(Instant, u16, u32, usize)> = Vec::new();
+    let mut begun: Vec<(Instant, u16, u32, usize)> = Vec::new();
     for (number, operation) in operations.iter().enumerate().skip(first) {
-        let Request::Set { value, .. } = &operation.request else { continue };
+        let Request::Set { key, value, .. } = &operation.request else { continue };
         let Some(text) = unique(*value) else { continue };
-        let place = surviving.texts.get(&text).copied();
+        // Elsewhere texts are moved about.
+        if operation.database != WIDE {
+            continue;
+        }
+        let slice = slice_of(*key);
+        let place = surviving.texts.get(&text).map(|(_, place)| *place);
         if operation.says_set().is_some()
             && let Some((at, _)) = operation.answered
         {
-            ended.push((at, place.unwrap_or(u32::MAX), number));
+            ended.push((at, slice, place.unwrap_or(u32::MAX), number));
         }
         if let (Some(arrived), Some(place)) = (operation.arrived, place) {
-            begun.push((arrived, place, number));
+            begun.push((arrived, slice, place, number));
         }
     }
     ended.sort_unstable();
     begun.sort_unstable();
     let mut ended = ended.into_iter().peekable();
-    let mut furthest = (0, 0);
-    for (arrived, place, number) in begun {
-        while let Some((_, place, number)) = ended.next_if(|(at, ..)| *at < arrived) {
-            furthest = furthest.max((place, number));
+    let mut furthest_of: BTreeMap<u16, (u32, usize)> = BTreeMap::new();
+    for (arrived, slice, place, number) in begun {
+        while let Some((_, slice, place, number)) = ended.next_if(|(at, ..)| *at < arrived) {
+            let furthest = furthest_of.entry(slice).or_default();
+            *furthest = (*furthest).max((place, number));
         }
+        let furthest = furthest_of.get(&slice).copied().unwrap_or_default();
         if place < furthest.0 {
             let (earlier, later) = (&operations[furthest.1], &operations[number]);
             let what = if furthest.0 == u32::MAX { "is missing from" } else { "is later in" };
@@ -91,36 +102,46 @@ pub fn check_order_of_texts(
 }
 
 /// Checks the promise of level memory: while an effect older than `age_us` could still be lost, no
-/// write is taken.
+/// write is taken in its slice. Cores have disks of their own.
 pub fn check_memory_age(
     operations: &[Operation],
     first: usize,
     surviving: &Surviving,
     age_us: u64,
+    slice_of: &dyn Fn(Key) -> u16,
 ) -> Result<(), String> {
-    let taken = || {
-        operations[first..].iter().filter_map(|operation| {
-            let text = operation.says_set().and_then(unique)?;
-            (operation.level == Level::Memory).then_some((operation, text))
-        })
-    };
-    let lost = taken().filter(|(_, text)| !surviving.texts.contains_key(text));
-    let oldest_lost = lost.map(|(operation, _)| operation).min_by_key(|lost| lost.answered_us);
-    let newest = taken().map(|(operation, _)| operation).max_by_key(|taken| taken.arrived_us);
-    match (oldest_lost, newest) {
-        (Some(lost), Some(newest)) if lost.answered_us + age_us < newest.arrived_us => {
-            Err(format!(
-                "a write was taken while an older one was unflushed for more than {age_us} us: \
-             {lost:?} {newest:?}"
-            ))
+    let mut slices: BTreeMap<u16, (Option<&Operation>, Option<&Operation>)> = BTreeMap::new();
+    for operation in &operations[first..] {
+        let Some(text) = operation.says_set().and_then(unique) else { continue };
+        let Request::Set { key, .. } = &operation.request else { continue };
+        if operation.level != Level::Memory {
+            continue;
         }
-        _ => Ok(()),
+        let (lost, newest) = slices.entry(slice_of(*key)).or_default();
+        let is_lost = !surviving.texts.contains_key(&text);
+        if is_lost && lost.is_none_or(|lost| operation.answered_us < lost.answered_us) {
+            *lost = Some(operation);
+        }
+        if newest.is_none_or(|newest| newest.arrived_us < operation.arrived_us) {
+            *newest = Some(operation);
+        }
     }
+    for pair in slices.into_values() {
+        if let (Some(lost), Some(newest)) = pair
+            && lost.answered_us + age_us < newest.arrived_us
+        {
+            return Err(format!(
+                "a write was taken while an older one was unflushed for more than {age_us} us: \
+                 {lost:?} {newest:?}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn unique(value: Value) -> Option<u32> {
     match value {
-        EMPTY | Value::Number(_) => None,
+        EMPTY | Value::Number(_) | Value::Chain(_) => None,
         Value::Text(text) => Some(text),
     }
 }
@@ -128,7 +149,7 @@ fn unique(value: Value) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Condition, Key};
+    use crate::history::Condition;
 
     fn set(text: u32, level: Level, arrived: u64, answer: Option<(u64, Answer)>) -> Operation {
         Operation {
@@ -149,8 +170,8 @@ mod tests {
     }
 
     fn log(texts: &[u32]) -> Surviving {
-        let mut surviving = Surviving::default();
-        surviving.texts = texts.iter().zip(1..).map(|(text, place)| (*text, place)).collect();
+        let mut surviving = Surviving::new(node::Topology::new(1, 1), false);
+        surviving.texts = texts.iter().zip(1..).map(|(text, place)| (*text, (0, place))).collect();
         surviving
     }
 
@@ -170,7 +191,8 @@ mod tests {
         let level = Level::Memory;
         let run =
             [set(1, level, 1, Some((2, Answer::Ok))), set(2, level, 9, Some((10, Answer::Ok)))];
-        let check = |texts: &[u32], age_us| check_memory_age(&run, 0, &log(texts), age_us).is_ok();
+        let check =
+            |texts: &[u32], age_us| check_memory_age(&run, 0, &log(texts), age_us, &|_| 0).is_ok();
         assert!(check(&[1, 2], 10));
         assert!(check(&[1], 10));
         assert!(check(&[], 100));
@@ -202,7 +224,7 @@ mod tests {
             set(3, level, 4, Some((5, Answer::Ok))),
             set(4, level, 7, None),
         ];
-        let check = |texts: &[u32]| check_order_of_texts(&run, 0, &log(texts)).is_ok();
+        let check = |texts: &[u32]| check_order_of_texts(&run, 0, &log(texts), &|_| 0).is_ok();
         for fine in [&[1, 2, 3, 4][..], &[1, 3, 2, 4], &[1, 3], &[1, 2], &[]] {
             assert!(check(fine), "{fine:?}");
         }

@@ -4,7 +4,7 @@
 //! seen as what they do to that key; that is necessary for atomicity and not sufficient, which is
 //! why one database is small enough to be one object.
 
-use crate::history::{Answer, Condition, Level, Value};
+use crate::history::{Answer, Chain, Condition, Level, TOKEN_SIZE, Value};
 
 /// Keys one object holds at most.
 pub const KEYS_MAX: usize = 4;
@@ -25,9 +25,31 @@ pub enum Act {
     Delete(Vec<u8>),
     Exists(Vec<u8>),
     Increment(u8),
+    Append {
+        key: u8,
+        token: u32,
+    },
+    GetDelete(u8),
+    MultiGet(Vec<u8>),
+    MultiSet {
+        pairs: Vec<(u8, Value)>,
+        if_absent: bool,
+    },
+    Rename {
+        source: u8,
+        target: u8,
+        if_absent: bool,
+    },
+    Copy {
+        source: u8,
+        target: u8,
+        replace: bool,
+    },
     /// How many keys the object holds.
     Size,
     Clear,
+    /// A transaction. What each of its commands told is a `Told::Each`.
+    Many(Vec<Self>),
 }
 
 /// What the reply tells about this object.
@@ -38,6 +60,23 @@ pub enum Told {
     /// It was executed; the reply says nothing more about this object.
     Executed,
     Answer(Answer),
+    /// What each command of an executed transaction told.
+    Each(Vec<Self>),
+}
+
+impl Told {
+    /// Can this have been told of what was answered?
+    pub fn agrees(&self, answer: &Answer) -> bool {
+        match (self, answer) {
+            (Self::Nothing | Self::Executed, _) => true,
+            (Self::Answer(told), answer) => told == answer,
+            (Self::Each(each), Answer::Many(answers)) => {
+                each.len() == answers.len()
+                    && each.iter().zip(answers).all(|(told, answer)| told.agrees(answer))
+            }
+            (Self::Each(_), _) => false,
+        }
+    }
 }
 
 /// One operation as one object sees it.
@@ -61,22 +100,10 @@ impl Step {
     pub fn sees(&self) -> Option<(u8, Value)> {
         match (&self.act, &self.told) {
             (
-                Act::Get(key) | Act::Set { key, get: true, .. },
+                Act::Get(key) | Act::GetDelete(key) | Act::Set { key, get: true, .. },
                 Told::Answer(Answer::Value(value)),
             ) => Some((*key, *value)),
             _ => None,
-        }
-    }
-
-    /// Does the answer alone prove that there was an effect?
-    pub fn says_effect(&self) -> bool {
-        let Told::Answer(answer) = &self.told else { return false };
-        match (&self.act, answer) {
-            (Act::Set { condition: Condition::Always, .. }, _) => true,
-            (Act::Set { get: false, .. }, _) => *answer == Answer::Ok,
-            (Act::Delete(_), Answer::Integer(count)) => 0 < *count,
-            (Act::Increment(_), Answer::Integer(_)) => true,
-            _ => false,
         }
     }
 }
@@ -87,31 +114,37 @@ pub type Change = (u8, Option<Value>);
 /// What executing an act does.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Done {
-    changes: [Option<Change>; KEYS_MAX],
-    count: usize,
+    changes: Vec<Change>,
     /// Keys the reply depends on, by bit.
     pub looked_at: u8,
 }
 
 impl Done {
     /// The effects that are logged, in order.
-    pub fn changes(&self) -> impl ExactSizeIterator<Item = Change> {
-        self.changes[..self.count].iter().map(|change| change.expect("as many as counted"))
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
     }
 
     /// Keys that an effect is logged for, by bit.
     pub fn wrote(&self) -> u8 {
-        self.changes().fold(0, |bits, (key, _)| bits | bit(key))
+        self.changes.iter().fold(0, |bits, (key, _)| bits | bit(*key))
     }
 
     fn look_at(&mut self, key: u8) {
         self.looked_at |= bit(key);
     }
 
+    /// What moves somewhere takes away what was there first.
+    fn replace(&mut self, state: &mut State, key: u8, value: Value) {
+        if state[usize::from(key)].is_some() {
+            self.change(state, key, None);
+        }
+        self.change(state, key, Some(value));
+    }
+
     fn change(&mut self, state: &mut State, key: u8, value: Option<Value>) {
         state[usize::from(key)] = value;
-        self.changes[self.count] = Some((key, value));
-        self.count += 1;
+        self.changes.push((key, value));
     }
 }
 
@@ -121,11 +154,17 @@ impl Act {
     /// Executes the act: its answer, and what else it does.
     pub fn run(&self, state: &mut State) -> (Answer, Done) {
         let mut done = Done::default();
+        let answer = self.run_into(state, &mut done);
+        (answer, done)
+    }
+
+    fn run_into(&self, state: &mut State, done: &mut Done) -> Answer {
         let held = |state: &State, key: u8| state[usize::from(key)];
-        let answer = match self {
+        let shown = |held: Option<Value>| held.map_or(Answer::Nil, Answer::Value);
+        match self {
             Self::Get(key) => {
                 done.look_at(*key);
-                held(state, *key).map_or(Answer::Nil, Answer::Value)
+                shown(held(state, *key))
             }
             Self::Set { key, value, condition, get } => {
                 done.look_at(*key);
@@ -139,19 +178,21 @@ impl Act {
                     done.change(state, *key, Some(*value));
                 }
                 match (get, sets) {
-                    (true, _) => old.map_or(Answer::Nil, Answer::Value),
+                    (true, _) => shown(old),
                     (false, true) => Answer::Ok,
                     (false, false) => Answer::Nil,
                 }
             }
             Self::Delete(keys) => {
+                let mut count = 0;
                 for key in keys {
                     done.look_at(*key);
                     if held(state, *key).is_some() {
                         done.change(state, *key, None);
+                        count += 1;
                     }
                 }
-                Answer::Integer(done.count as i64)
+                Answer::Integer(count)
             }
             Self::Exists(keys) => {
                 keys.iter().for_each(|key| done.look_at(*key));
@@ -163,7 +204,7 @@ impl Act {
                 let number = match held(state, *key) {
                     None => Some(0),
                     Some(Value::Number(number)) => Some(number),
-                    Some(Value::Text(_)) => None,
+                    Some(Value::Text(_) | Value::Chain(_)) => None,
                 };
                 match number.and_then(|number| number.checked_add(1)) {
                     None => Answer::NotInteger,
@@ -171,6 +212,69 @@ impl Act {
                         done.change(state, *key, Some(Value::Number(number)));
                         Answer::Integer(number)
                     }
+                }
+            }
+            Self::Append { key, token } => {
+                done.look_at(*key);
+                let before = match held(state, *key) {
+                    None => None,
+                    Some(Value::Chain(chain)) => Some(chain),
+                    Some(other) => unreachable!("tokens are appended to chains, not to {other:?}"),
+                };
+                let chain = Chain::append(before, *token);
+                done.change(state, *key, Some(Value::Chain(chain)));
+                Answer::Integer((chain.count() as usize * TOKEN_SIZE) as i64)
+            }
+            Self::GetDelete(key) => {
+                done.look_at(*key);
+                let old = held(state, *key);
+                if old.is_some() {
+                    done.change(state, *key, None);
+                }
+                shown(old)
+            }
+            Self::MultiGet(keys) => {
+                keys.iter().for_each(|key| done.look_at(*key));
+                Answer::Many(keys.iter().map(|key| shown(held(state, *key))).collect())
+            }
+            Self::MultiSet { pairs, if_absent } => {
+                if *if_absent {
+                    pairs.iter().for_each(|(key, _)| done.look_at(*key));
+                    if pairs.iter().any(|(key, _)| held(state, *key).is_some()) {
+                        return Answer::Integer(0);
+                    }
+                }
+                for (key, value) in pairs {
+                    done.look_at(*key);
+                    done.change(state, *key, Some(*value));
+                }
+                if *if_absent { Answer::Integer(1) } else { Answer::Ok }
+            }
+            Self::Rename { source, target, if_absent } => {
+                done.look_at(*source);
+                let Some(value) = held(state, *source) else { return Answer::NoSuchKey };
+                if *if_absent {
+                    done.look_at(*target);
+                    if held(state, *target).is_some() {
+                        return Answer::Integer(0);
+                    }
+                }
+                if source != target {
+                    done.look_at(*target);
+                    done.replace(state, *target, value);
+                    done.change(state, *source, None);
+                }
+                if *if_absent { Answer::Integer(1) } else { Answer::Ok }
+            }
+            Self::Copy { source, target, replace } => {
+                done.look_at(*source);
+                done.look_at(*target);
+                match held(state, *source) {
+                    Some(value) if *replace || held(state, *target).is_none() => {
+                        done.replace(state, *target, value);
+                        Answer::Integer(1)
+                    }
+                    _ => Answer::Integer(0),
                 }
             }
             Self::Size => {
@@ -186,8 +290,19 @@ impl Act {
                 }
                 Answer::Ok
             }
-        };
-        (answer, done)
+            Self::Many(acts) => {
+                Answer::Many(acts.iter().map(|act| act.run_into(state, done)).collect())
+            }
+        }
+    }
+
+    /// Whether it may change anything.
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::Get(_) | Self::Exists(_) | Self::MultiGet(_) | Self::Size => false,
+            Self::Many(acts) => acts.iter().any(Self::writes),
+            _ => true,
+        }
     }
 }
 
@@ -203,6 +318,24 @@ mod tests {
 
     fn set(condition: Condition, get: bool) -> Act {
         Act::Set { key: 0, value: A, condition, get }
+    }
+
+    const SEVEN: Answer = Answer::Value(Value::Number(7));
+
+    fn pair(first: Answer, second: Answer) -> Answer {
+        Answer::Many(vec![first, second])
+    }
+
+    fn multi_set(if_absent: bool) -> Act {
+        Act::MultiSet { pairs: vec![(1, A), (0, A)], if_absent }
+    }
+
+    fn rename(source: u8, target: u8, if_absent: bool) -> Act {
+        Act::Rename { source, target, if_absent }
+    }
+
+    fn copy(source: u8, target: u8, replace: bool) -> Act {
+        Act::Copy { source, target, replace }
     }
 
     #[test]
@@ -223,6 +356,24 @@ mod tests {
             (Act::Increment(0), [Some(A), None, None, None], Answer::NotInteger, Some(A)),
             (Act::Delete(vec![0, 1, 0]), full, Answer::Integer(1), None),
             (Act::Exists(vec![0, 1, 0]), full, Answer::Integer(2), full[0]),
+            (Act::GetDelete(0), full, Answer::Value(Value::Number(7)), None),
+            (Act::GetDelete(0), empty, Answer::Nil, None),
+            (Act::MultiGet(vec![0, 1]), full, pair(SEVEN, Answer::Nil), full[0]),
+            (multi_set(true), full, Answer::Integer(0), full[0]),
+            (multi_set(true), empty, Answer::Integer(1), Some(A)),
+            (multi_set(false), full, Answer::Ok, Some(A)),
+            (rename(0, 1, false), full, Answer::Ok, None),
+            (rename(0, 0, false), full, Answer::Ok, full[0]),
+            (rename(1, 0, false), full, Answer::NoSuchKey, full[0]),
+            (rename(0, 1, true), full, Answer::Integer(1), None),
+            (copy(0, 1, false), full, Answer::Integer(1), full[0]),
+            (copy(1, 0, true), full, Answer::Integer(0), full[0]),
+            (
+                Act::Many(vec![Act::Increment(0), Act::Get(0)]),
+                full,
+                pair(Answer::Integer(8), Answer::Value(Value::Number(8))),
+                Some(Value::Number(8)),
+            ),
             (Act::Size, full, Answer::Integer(1), full[0]),
             (Act::Clear, full, Answer::Ok, None),
         ];

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::object::{Act, Change, KEYS_MAX, State, Step, Told};
-use super::search::{End, Verdict, matters, search};
-use crate::history::{Answer, Instant, Key, Level, Operation, Request};
+use super::search::{End, Tracks, Verdict, matters, search};
+use super::watched::Watched;
+use crate::history::{Answer, Condition, Instant, Key, Level, Operation, Request};
 use crate::keys::SMALL;
 use crate::surviving::{Contents, Put};
 
@@ -33,8 +34,10 @@ pub fn check_linearizable(
     first: usize,
     start: &Contents,
     log: &[Put],
+    tracks: &Tracks,
     clean: bool,
 ) -> Result<Searched, String> {
+    let watched = Watched::find(operations, first);
     let mut objects: BTreeMap<Object, Vec<Step>> = BTreeMap::new();
     for (database, key) in start.keys().copied().chain(log.iter().map(|put| (put.0, put.1))) {
         objects.entry(object(database, key)).or_default();
@@ -48,7 +51,7 @@ pub fn check_linearizable(
         if operation.request == Request::FlushAll {
             flushes.push(number);
         }
-        for (object, mut step) in project(operation, number) {
+        for (object, mut step) in project(operation, number, watched.seen(number)) {
             step.seems_refused = refusals.seems_refused(operation);
             objects.entry(object).or_default().push(step);
         }
@@ -61,7 +64,12 @@ pub fn check_linearizable(
     let mut searched = Searched::default();
     for (object, mut steps) in objects {
         for number in &flushes {
-            steps.push(step(&operations[*number], *number, Act::Clear, None));
+            steps.push(step(
+                &operations[*number],
+                *number,
+                Act::Clear,
+                told_whole(&operations[*number]),
+            ));
         }
         // What came in one piece of bytes arrived together, in the order it was sent.
         steps.sort_by_key(|step| (step.arrived, step.operation));
@@ -73,7 +81,8 @@ pub fn check_linearizable(
         searched.objects += 1;
         let end = if clean { End::Clean } else { End::Crash };
         let from = state(object, start);
-        match search(&steps, from, &log, end) {
+        let tracks = if is_whole(object) { *tracks } else { Tracks::default() };
+        match search(&steps, from, &log, &tracks, end) {
             Verdict::Linearizable => {}
             Verdict::Not(why) => {
                 return Err(format!("{object:?} from {from:?}, {} steps: {why}", steps.len()));
@@ -117,10 +126,7 @@ impl Refusals {
 }
 
 fn is_write(operation: &Operation) -> bool {
-    matches!(
-        operation.request,
-        Request::Set { .. } | Request::Delete(_) | Request::Increment(_) | Request::FlushAll
-    )
+    operation.request.writes()
 }
 
 /// Where a key is in the state of its object.
@@ -145,100 +151,187 @@ fn state(object: Object, contents: &Contents) -> State {
     state
 }
 
+fn is_whole(object: Object) -> bool {
+    matches!(object, Object::Database(_))
+}
+
 /// What an operation is to each object it touches. FLUSHALL, which touches all, is added later.
-fn project(operation: &Operation, number: usize) -> Vec<(Object, Step)> {
+/// `seen`: what the client knew of keys under WATCH, if it was not told that they changed.
+fn project(operation: &Operation, number: usize, seen: &[(Key, Answer)]) -> Vec<(Object, Step)> {
     let database = operation.database;
-    let small = database == SMALL;
-    let place = |key: Key| place(database, key);
-    let one =
-        |key: Key, act: Act| vec![(object(database, key), step(operation, number, act, None))];
-    match &operation.request {
-        Request::Get(key) => one(*key, Act::Get(place(*key))),
-        Request::Set { key, value, condition, get } => one(
-            *key,
-            Act::Set { key: place(*key), value: *value, condition: *condition, get: *get },
-        ),
-        Request::Increment(key) => one(*key, Act::Increment(place(*key))),
-        Request::Size if small => {
-            vec![(Object::Database(database), step(operation, number, Act::Size, None))]
+    let answer = operation.answered.as_ref().map(|(_, answer)| answer);
+    if answer == Some(&Answer::Aborted) {
+        return Vec::new();
+    }
+    if database == SMALL {
+        let Some(act) = whole(&operation.request) else { return Vec::new() };
+        let (mut act, mut told) = (act, told_whole(operation));
+        if let (Act::Many(acts), Told::Each(each)) = (&mut act, &mut told) {
+            acts.extend(seen.iter().map(|(key, _)| Act::Get(key.0 as u8)));
+            acts.rotate_right(seen.len());
+            each.extend(seen.iter().map(|(_, answer)| Told::Answer(answer.clone())));
+            each.rotate_right(seen.len());
         }
-        Request::Delete(keys) if small => {
-            let act = Act::Delete(keys.iter().map(|key| key.0 as u8).collect());
-            vec![(Object::Database(database), step(operation, number, act, None))]
+        return vec![(Object::Database(database), step(operation, number, act, told))];
+    }
+    let mut parts: Vec<(Key, Act, Told)> = Vec::new();
+    for (key, answer) in seen {
+        parts.push((*key, Act::Get(0), Told::Answer(answer.clone())));
+    }
+    match (&operation.request, answer) {
+        (Request::Execute { requests, .. }, Some(Answer::Many(answers))) => {
+            for (request, answer) in requests.iter().zip(answers) {
+                split(request, Some(answer), &mut parts);
+            }
         }
-        Request::Exists(keys) if small => {
-            let act = Act::Exists(keys.iter().map(|key| key.0 as u8).collect());
-            vec![(Object::Database(database), step(operation, number, act, None))]
+        (Request::Execute { requests, .. }, _) => {
+            requests.iter().for_each(|request| split(request, None, &mut parts));
         }
-        Request::Delete(keys) => {
-            let mut distinct = keys.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            let share = |count: i64| (count, distinct.len() as i64, 1);
-            split(operation, number, &distinct, &|_| Act::Delete(vec![0]), &|_, n| share(n))
+        (request, answer) => split(request, answer, &mut parts),
+    }
+    // Sorting keeps the order of what touches the same key.
+    parts.sort_by_key(|(key, ..)| *key);
+    let mut steps = Vec::new();
+    for same in parts.chunk_by(|a, b| a.0 == b.0) {
+        let key = same[0].0;
+        let (act, told) = match same {
+            [(_, act, told)] => (act.clone(), told.clone()),
+            _ => {
+                let acts = same.iter().map(|(_, act, _)| act.clone()).collect();
+                let each = same.iter().map(|(_, _, told)| told.clone()).collect();
+                let told = if answer.is_some() { Told::Each(each) } else { Told::Nothing };
+                (Act::Many(acts), told)
+            }
+        };
+        steps.push((object(database, key), step(operation, number, act, told)));
+    }
+    steps
+}
+
+/// A command as a whole small database sees it; none if it is not about keys.
+fn whole(request: &Request) -> Option<Act> {
+    let place = |key: &Key| key.0 as u8;
+    let places = |keys: &[Key]| keys.iter().map(place).collect();
+    Some(match request {
+        Request::Get(key) => Act::Get(place(key)),
+        Request::Set { key, value, condition, get } => {
+            Act::Set { key: place(key), value: *value, condition: *condition, get: *get }
         }
-        Request::Exists(keys) => {
-            let mut distinct = keys.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            let times = |key: Key| keys.iter().filter(|other| **other == key).count();
-            let act = |key: Key| Act::Exists(vec![0; times(key)]);
-            let share = |key: Key, count: i64| (count, keys.len() as i64, times(key) as i64);
-            split(operation, number, &distinct, &act, &share)
+        Request::Delete(keys) => Act::Delete(places(keys)),
+        Request::Exists(keys) => Act::Exists(places(keys)),
+        Request::Increment(key) => Act::Increment(place(key)),
+        Request::Append { key, token } => Act::Append { key: place(key), token: *token },
+        Request::GetDelete(key) => Act::GetDelete(place(key)),
+        Request::MultiGet(keys) => Act::MultiGet(places(keys)),
+        Request::MultiSet { pairs, if_absent } => Act::MultiSet {
+            pairs: pairs.iter().map(|(key, value)| (place(key), *value)).collect(),
+            if_absent: *if_absent,
+        },
+        Request::Rename { source, target, if_absent } => {
+            Act::Rename { source: place(source), target: place(target), if_absent: *if_absent }
         }
-        // Whole databases that are not one object: nothing is checked but that there is a reply.
-        Request::Size | Request::FlushAll => Vec::new(),
-        Request::Ping
-        | Request::Echo(_)
-        | Request::Select(_)
-        | Request::Durability(_)
-        | Request::Info
-        | Request::Hello
-        | Request::Quit
-        | Request::Garbage
-        | Request::Wrong => Vec::new(),
+        Request::Copy { source, target, replace } => {
+            Act::Copy { source: place(source), target: place(target), replace: *replace }
+        }
+        Request::Size => Act::Size,
+        Request::Execute { requests, .. } => Act::Many(requests.iter().filter_map(whole).collect()),
+        // FLUSHALL is added to every object.
+        _ => return None,
+    })
+}
+
+fn told_whole(operation: &Operation) -> Told {
+    match (&operation.request, &operation.answered) {
+        (Request::Execute { .. }, Some((_, Answer::Many(answers)))) => {
+            Told::Each(answers.iter().cloned().map(Told::Answer).collect())
+        }
+        (_, Some((_, answer))) => Told::Answer(answer.clone()),
+        (_, None) => Told::Nothing,
     }
 }
 
-/// A command over several keys as each key sees it. `share` gives the count that was answered,
-/// the largest possible, and this key's part of that: a count of nothing or of everything tells
-/// about every key, others about none.
-fn split(
-    operation: &Operation,
-    number: usize,
-    keys: &[Key],
-    act: &dyn Fn(Key) -> Act,
-    share: &dyn Fn(Key, i64) -> (i64, i64, i64),
-) -> Vec<(Object, Step)> {
-    let told = |key: Key| match &operation.answered {
-        Some((_, Answer::Integer(count))) => match share(key, *count) {
-            (0, _, _) => Told::Answer(Answer::Integer(0)),
-            (count, most, part) if count == most => Told::Answer(Answer::Integer(part)),
-            _ => Told::Executed,
-        },
-        Some((_, answer)) => Told::Answer(answer.clone()),
-        None => Told::Nothing,
+/// A command as each of its keys sees it, and what the reply says about each.
+fn split(request: &Request, answer: Option<&Answer>, parts: &mut Vec<(Key, Act, Told)>) {
+    let plain = || answer.map_or(Told::Nothing, |answer| Told::Answer(answer.clone()));
+    // A count of nothing or of everything tells about every key, others about none.
+    let share = |most: usize, part: usize| match answer {
+        Some(Answer::Integer(0)) => Told::Answer(Answer::Integer(0)),
+        Some(Answer::Integer(count)) if *count == most as i64 => {
+            Told::Answer(Answer::Integer(part as i64))
+        }
+        Some(Answer::Integer(_)) => Told::Executed,
+        _ => plain(),
     };
-    keys.iter()
-        .map(|key| {
-            let step = step(operation, number, act(*key), Some(told(*key)));
-            (object(operation.database, *key), step)
-        })
-        .collect()
+    let distinct = |keys: &[Key]| {
+        let mut distinct = keys.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        distinct
+    };
+    match request {
+        Request::Get(key) => parts.push((*key, Act::Get(0), plain())),
+        Request::Set { key, value, condition, get } => parts.push((
+            *key,
+            Act::Set { key: 0, value: *value, condition: *condition, get: *get },
+            plain(),
+        )),
+        Request::Increment(key) => parts.push((*key, Act::Increment(0), plain())),
+        Request::Append { key, token } => {
+            parts.push((*key, Act::Append { key: 0, token: *token }, plain()));
+        }
+        Request::GetDelete(key) => parts.push((*key, Act::GetDelete(0), plain())),
+        Request::Delete(keys) => {
+            let keys = distinct(keys);
+            for key in &keys {
+                parts.push((*key, Act::Delete(vec![0]), share(keys.len(), 1)));
+            }
+        }
+        Request::Exists(keys) => {
+            for key in distinct(keys) {
+                let times = keys.iter().filter(|other| **other == key).count();
+                parts.push((key, Act::Exists(vec![0; times]), share(keys.len(), times)));
+            }
+        }
+        Request::MultiGet(keys) => {
+            let answers = match answer {
+                Some(Answer::Many(answers)) => answers.as_slice(),
+                _ => &[],
+            };
+            for (at, key) in keys.iter().enumerate() {
+                let told = answers.get(at).cloned().map_or_else(plain, Told::Answer);
+                parts.push((*key, Act::Get(0), told));
+            }
+        }
+        Request::MultiSet { pairs, if_absent } => {
+            // That some key was there tells about none.
+            if answer == Some(&Answer::Integer(0)) {
+                return;
+            }
+            let told = if answer.is_some() { Told::Answer(Answer::Ok) } else { Told::Nothing };
+            let condition = if *if_absent { Condition::IfAbsent } else { Condition::Always };
+            for (key, value) in pairs {
+                let act = Act::Set { key: 0, value: *value, condition, get: false };
+                parts.push((*key, act, told.clone()));
+            }
+        }
+        // Whole databases that are not one object: nothing is checked but that there is a reply.
+        Request::Size | Request::FlushAll => {}
+        Request::Rename { .. } | Request::Copy { .. } => {
+            unreachable!("values move only where all keys are one object")
+        }
+        Request::Execute { .. } => unreachable!("transactions do not nest"),
+        _ => {}
+    }
 }
 
-fn step(operation: &Operation, number: usize, act: Act, told: Option<Told>) -> Step {
-    let (answered, answer) = match &operation.answered {
-        Some((at, answer)) => (at.0, Told::Answer(answer.clone())),
-        None => (u64::MAX, Told::Nothing),
-    };
+fn step(operation: &Operation, number: usize, act: Act, told: Told) -> Step {
     Step {
         lane: operation.connection,
         act,
-        told: told.unwrap_or(answer),
+        told,
         level: operation.level,
         arrived: operation.arrived.expect("only what arrived counts").0,
-        answered,
+        answered: operation.answered.as_ref().map_or(u64::MAX, |(at, _)| at.0),
         seems_refused: false,
         operation: number,
     }
@@ -249,7 +342,7 @@ const _: () = assert!(KEYS_MAX <= 8, "keys of an object are bits of a byte");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Condition, Value};
+    use crate::history::Value;
 
     fn operation(connection: u32, at: u64, request: Request, answer: Answer) -> Operation {
         Operation {
@@ -279,7 +372,7 @@ mod tests {
         let put =
             |(key, text): &(u16, u32)| (0, Key(*key), (0 < *text).then_some(Value::Text(*text)));
         let log: Vec<Put> = log.iter().map(put).collect();
-        check_linearizable(operations, 0, &Contents::new(), &log, false).is_ok()
+        check_linearizable(operations, 0, &Contents::new(), &log, &[0; 4], false).is_ok()
     }
 
     #[test]

@@ -5,13 +5,13 @@ use base::ConnectionId;
 use super::{Happening, Stage, World};
 use crate::history::{Answer, Key, Level, Operation, Request};
 use crate::keys::{self, SMALL, WIDE};
-use crate::link::{Link, Pieces, Style};
-use crate::workload::{Standing, interpret};
+use crate::link::{Link, Peer, Pieces, Style};
+use crate::workload::{Standing, interpret, is_declared};
 
 /// Owner: world.
 #[derive(Debug, Default)]
 pub(super) struct Client {
-    pub(super) link: Option<ConnectionId>,
+    pub(super) link: Option<Peer>,
     /// It acts at a time that is set.
     awake: bool,
 }
@@ -54,22 +54,25 @@ impl World {
             None => {
                 self.connect(client);
             }
-            Some(id) if self.links[&id].waiting() == 0 => self.send_pipeline(id),
+            Some(peer) if self.links[&peer].waiting() == 0 => self.send_pipeline(peer),
             // The reply wakes it.
             Some(_) => {}
         }
     }
 
-    fn connect(&mut self, client: usize) -> ConnectionId {
-        let index = match self.places.iter().position(|generation| generation.is_multiple_of(2)) {
+    fn connect(&mut self, client: usize) -> Peer {
+        let core = self.prng.index(self.places.len());
+        let places = &mut self.places[core];
+        let index = match places.iter().position(|generation| generation.is_multiple_of(2)) {
             Some(index) => index,
             None => {
-                self.places.push(0);
-                self.places.len() - 1
+                places.push(0);
+                places.len() - 1
             }
         };
-        self.places[index] += 1;
-        let id = ConnectionId { index: index as u32, generation: self.places[index] };
+        places[index] += 1;
+        let id = ConnectionId { index: index as u32, generation: places[index] };
+        let peer = Peer { core: core as u16, id };
         let style = Style {
             pieces: match self.prng.below(10) {
                 0..2 => Pieces::Crumbs,
@@ -78,31 +81,31 @@ impl World {
             },
             reads_slowly: self.prng.chance(10),
         };
-        let standing = Standing { database: WIDE, level: Level::Local };
+        let standing = Standing::new();
         self.connections += 1;
-        self.links.insert(id, Link::new(client, self.connections, style, standing));
-        self.clients[client].link = Some(id);
-        self.note("connect", &[client as u64, u64::from(id.index), u64::from(id.generation)]);
+        self.links.insert(peer, Link::new(client, self.connections, style, standing));
+        self.clients[client].link = Some(peer);
+        self.note("connect", &peer.numbers());
         let after = 20 + self.prng.below(200);
-        self.schedule(after, Happening::Accept(self.incarnation, id));
+        self.schedule(after, Happening::Accept(self.incarnation, peer));
         if self.stage == Stage::Working {
             for request in self.workload.greeting() {
-                self.send(id, Some(request), true);
+                self.send(peer, Some(request), true);
             }
             self.wake_client(client, 0);
         }
-        id
+        peer
     }
 
-    fn send_pipeline(&mut self, id: ConnectionId) {
+    fn send_pipeline(&mut self, peer: Peer) {
         let incarnation = self.incarnation;
         if self.prng.chance(2) {
             // Gone without a word.
-            self.schedule(0, Happening::Reset(incarnation, id));
+            self.schedule(0, Happening::Reset(incarnation, peer));
             return;
         }
         // Many unanswered commands on few keys could have been executed in too many orders.
-        let most = match self.links[&id].standing.database {
+        let most = match self.links[&peer].standing.database {
             SMALL => self.plan.pipeline_max.min(SMALL_PIPELINE_MAX),
             _ => self.plan.pipeline_max,
         };
@@ -113,7 +116,7 @@ impl World {
         }
         let breaks_off = self.prng.chance(2);
         for number in 1..=size {
-            self.send(id, None, !(breaks_off && number == size));
+            self.send(peer, None, !(breaks_off && number == size));
         }
         if !breaks_off && self.prng.chance(2) {
             let last = if self.prng.chance(50) { Request::Quit } else { Request::Garbage };
@@ -121,24 +124,24 @@ impl World {
                 Request::Quit => "client: quits",
                 _ => "client: sends what is no request",
             });
-            self.send(id, Some(last), true);
+            self.send(peer, Some(last), true);
         }
         if breaks_off {
             self.report.count("client: command left half sent");
             let after = self.prng.below(50_000);
-            self.schedule(after, Happening::Reset(incarnation, id));
+            self.schedule(after, Happening::Reset(incarnation, peer));
         } else if self.prng.chance(3) {
             let after = self.prng.below(5_000);
-            self.schedule(after, Happening::Reset(incarnation, id));
+            self.schedule(after, Happening::Reset(incarnation, peer));
         }
     }
 
     /// Sends one request, a drawn one if none is given.
-    fn send(&mut self, id: ConnectionId, request: Option<Request>, whole: bool) {
-        let link = self.links.get_mut(&id).expect("a client sends on its connection");
+    fn send(&mut self, peer: Peer, request: Option<Request>, whole: bool) {
+        let link = self.links.get_mut(&peer).expect("a client sends on its connection");
         let mut bytes = Vec::new();
         // Executed where the connection stood before this request.
-        let Standing { database, level } = link.standing;
+        let (database, level) = (link.standing.database, link.standing.level);
         let Self { workload, keys, values, .. } = self;
         let request = match request {
             Some(request) => {
@@ -155,7 +158,7 @@ impl World {
             bytes.truncate(size);
         }
         let operation = self.operations.len();
-        self.trace.remark(|| format!("#{operation} {id} {database} {level:?} {request:?}"));
+        self.trace.remark(|| format!("#{operation} {peer} {database} {level:?} {request:?}"));
         self.operations.push(Operation {
             connection: link.number,
             database,
@@ -167,42 +170,42 @@ impl World {
             answered_us: 0,
         });
         link.push(operation, &bytes, whole);
-        self.deliver_later(id, 0);
+        self.deliver_later(peer, 0);
     }
 
     /// The next bytes of the client reach the node in a while.
-    pub(super) fn deliver_later(&mut self, id: ConnectionId, after_us: u64) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    pub(super) fn deliver_later(&mut self, peer: Peer, after_us: u64) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
         let waits = link.accepted && link.has_inbound() && !link.stopped && !link.closing;
         if waits && !link.delivering {
             link.delivering = true;
             let after = after_us + self.prng.below(150);
-            self.schedule(after, Happening::Deliver(self.incarnation, id));
+            self.schedule(after, Happening::Deliver(self.incarnation, peer));
         }
     }
 
     /// Bytes left the node for a client: what they say is known from now on.
-    pub(super) fn note_replies(&mut self, id: ConnectionId, buffer: &[u8]) -> Result<(), String> {
+    pub(super) fn note_replies(&mut self, peer: Peer, buffer: &[u8]) -> Result<(), String> {
         let instant = self.next_instant();
-        let Some(link) = self.links.get_mut(&id) else {
-            return Err(format!("a send to {id}, of which the node knows that it is gone"));
+        let Some(link) = self.links.get_mut(&peer) else {
+            return Err(format!("a send to {peer}, of which the node knows that it is gone"));
         };
         link.tap(buffer);
         while let Some((reply, bytes)) =
-            link.next_reply().map_err(|error| format!("{id}: {error:?}"))?
+            link.next_reply().map_err(|error| format!("{peer}: {error:?}"))?
         {
             // A client that comes while the node is on its way out is told so unasked.
             if link.arrived() == 0 && bytes == b"-ERR the server is shutting down\r\n" {
                 continue;
             }
-            let number = link.answered().map_err(|what| format!("{id}: {what}: {reply:?}"))?;
+            let number = link.answered().map_err(|what| format!("{peer}: {what}: {reply:?}"))?;
             let operation = &mut self.operations[number];
             let answer = interpret(&operation.request, &reply, &bytes, &self.values)
-                .map_err(|what| format!("#{number} {id}: {what}"))?;
+                .map_err(|what| format!("#{number} {peer}: {what}"))?;
             if operation.request == Request::Info {
                 self.dataset_size = dataset_size(&bytes);
             }
-            self.trace.remark(|| format!("#{number} {id} -> {answer:?}"));
+            self.trace.remark(|| format!("#{number} {peer} -> {answer:?}"));
             self.report.operations += 1;
             if answer == Answer::Refused {
                 self.report.count("operation: refused");
@@ -217,10 +220,10 @@ impl World {
     }
 
     /// The bytes of a send reached the client.
-    pub(super) fn client_reads(&mut self, id: ConnectionId) {
-        let link = &self.links[&id];
+    pub(super) fn client_reads(&mut self, peer: Peer) {
+        let link = &self.links[&peer];
         let client = link.client;
-        if link.waiting() == 0 && self.clients[client].link == Some(id) {
+        if link.waiting() == 0 && self.clients[client].link == Some(peer) {
             let after = match self.prng.below(10) {
                 0..6 => self.prng.below(300),
                 6..9 => self.prng.below(3_000),
@@ -231,29 +234,29 @@ impl World {
     }
 
     /// The client is gone; the node learns of it later.
-    pub(super) fn client_resets(&mut self, id: ConnectionId) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    pub(super) fn client_resets(&mut self, peer: Peer) {
+        let Some(link) = self.links.get_mut(&peer) else { return };
         if link.closing {
             return;
         }
         if !link.accepted {
             // A connection is reset after it was made.
-            self.schedule(1_000, Happening::Reset(self.incarnation, id));
+            self.schedule(1_000, Happening::Reset(self.incarnation, peer));
             return;
         }
         link.closing = true;
         if link.sending.is_some() || 0 < link.waiting() {
             self.report.count("client: reset with replies on their way");
         }
-        self.note("reset", &[u64::from(id.index), u64::from(id.generation)]);
+        self.note("reset", &peer.numbers());
         let after = self.prng.below(300);
-        self.schedule(after, Happening::Closed(self.incarnation, id));
+        self.schedule(after, Happening::Closed(self.incarnation, peer));
     }
 
     /// The node was told that a connection is gone.
-    pub(super) fn forget_link(&mut self, id: ConnectionId) {
-        let link = self.links.remove(&id).expect("a connection is forgotten once");
-        self.places[id.index as usize] += 1;
+    pub(super) fn forget_link(&mut self, peer: Peer) {
+        let link = self.links.remove(&peer).expect("a connection is forgotten once");
+        self.places[usize::from(peer.core)][peer.id.index as usize] += 1;
         self.clients[link.client].link = None;
         let after = self.prng.below(10_000);
         self.wake_client(link.client, after);
@@ -261,8 +264,8 @@ impl World {
 
     /// Every connection ends with the process.
     pub(super) fn drop_links(&mut self) {
-        for (id, link) in std::mem::take(&mut self.links) {
-            self.places[id.index as usize] += 1;
+        for (peer, link) in std::mem::take(&mut self.links) {
+            self.places[usize::from(peer.core)][peer.id.index as usize] += 1;
             self.clients[link.client].link = None;
             self.report.add("operation: outcome unknown", link.waiting() as u64);
             let after = self.prng.below(10_000);
@@ -275,20 +278,22 @@ impl World {
         self.clients.push(Client::default());
         let client = self.clients.len() - 1;
         self.stage = Stage::Reading { client, since_us: self.time_us };
-        let id = self.connect(client);
+        let peer = self.connect(client);
         for database in [WIDE, SMALL] {
-            self.send(id, Some(Request::Select(database)), true);
-            self.send(id, Some(Request::Increment(Key(0))), true);
+            self.send(peer, Some(Request::Select(database)), true);
+            self.send(peer, Some(Request::Increment(Key(0))), true);
             for key in (0..keys::count(database)).map(Key) {
-                self.send(id, Some(Request::Get(key)), true);
+                self.send(peer, Some(Request::Get(key)), true);
             }
-            self.send(id, Some(Request::Size), true);
+            if is_declared("dbsize") {
+                self.send(peer, Some(Request::Size), true);
+            }
         }
-        self.send(id, Some(Request::Info), true);
+        self.send(peer, Some(Request::Info), true);
     }
 
     pub(super) fn has_read_everything(&self, client: usize) -> bool {
-        self.clients[client].link.is_some_and(|id| self.links[&id].waiting() == 0)
+        self.clients[client].link.is_some_and(|peer| self.links[&peer].waiting() == 0)
     }
 }
 

@@ -66,7 +66,9 @@ impl World {
         match kind {
             Kind::Fill => {
                 let free = self.prng.below(3) * self.plan.segment_size;
-                self.disk.set_free(Some(free));
+                for disk in &mut self.disks {
+                    disk.set_free(Some(free));
+                }
                 let after = self.prng.below(3_000_000);
                 self.schedule(after, Happening::FaultEnd(Window::Full));
             }
@@ -96,7 +98,7 @@ impl World {
 
     pub(super) fn fault_ends(&mut self, window: Window) {
         match window {
-            Window::Full => self.disk.set_free(None),
+            Window::Full => self.disks.iter_mut().for_each(|disk| disk.set_free(None)),
             Window::Slow => self.faults.slow_us = 0,
         }
     }
@@ -104,7 +106,7 @@ impl World {
     /// Nothing goes wrong any more.
     pub(super) fn heal(&mut self) {
         self.note("heal", &[]);
-        self.disk.set_free(None);
+        self.disks.iter_mut().for_each(|disk| disk.set_free(None));
         self.faults = Faults::default();
         // Something to wake up for, when the node is at peace.
         self.schedule(HEALING_US_MIN, Happening::FaultEnd(Window::Slow));
@@ -128,7 +130,7 @@ impl World {
     pub(super) fn crash(&mut self, crash: Crash) {
         let Some(process) = self.process.take() else { return };
         self.report.crashes += 1;
-        if !process.listening {
+        if !process.is_listening() {
             self.report.count("crash: during recovery");
         }
         if process.shutting_down {
@@ -139,7 +141,7 @@ impl World {
         match crash {
             Crash::Kill => {
                 self.report.count("crash: kill");
-                self.disk.kill(&mut self.prng, &mut self.report);
+                self.kill_disks();
                 if self.prng.chance(20) {
                     self.cut_power();
                 }
@@ -154,6 +156,15 @@ impl World {
     pub(super) fn cut_power(&mut self) {
         self.report.count("crash: power cut");
         self.note("power cut", &[]);
-        self.disk.cut_power(&mut self.prng, &mut self.report);
+        for disk in self.older_disks.iter_mut().flatten().chain(&mut self.disks) {
+            disk.cut_power(&mut self.prng, &mut self.report);
+        }
+    }
+
+    /// All cores are one process and die together; what each had on its way is its own fate.
+    pub(super) fn kill_disks(&mut self) {
+        for disk in &mut self.disks {
+            disk.kill(&mut self.prng, &mut self.report);
+        }
     }
 }

@@ -4,49 +4,85 @@
 use std::cmp::Reverse;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use base::ConnectionId;
+use base::CoreId;
 
 use super::faults::Crash;
 use super::{Happening, World};
-use crate::disk::{Fate, Ticket};
+use crate::disk::{Disk, Fate, Ticket};
+use crate::link::Peer;
 use crate::trace::hash_bytes;
 
 /// Turns at one instant after which the node is said to spin.
 const TURNS_PER_INSTANT_MAX: u32 = 1_000;
 
-/// Something for the node, of one turn.
+/// Something for one core, of one turn.
 #[derive(Clone, Copy, Debug)]
 enum Arrival {
-    Accepted(ConnectionId),
-    Received(ConnectionId),
-    Sent(ConnectionId),
-    Closed(ConnectionId),
-    Disk(Ticket),
-    Shutdown,
+    Accepted(Peer),
+    Received(Peer),
+    Sent(Peer),
+    Closed(Peer),
+    Disk(u16, Ticket),
+    /// To a core, from another.
+    Parcel(u16, u16),
+    Shutdown(u16),
+}
+
+/// Arrivals of one lane keep their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Peer(Peer),
+    Core(u16),
 }
 
 impl Arrival {
-    /// Arrivals of one connection keep their order.
-    fn lane(self) -> Option<ConnectionId> {
+    fn lane(self) -> Option<Lane> {
         match self {
-            Self::Accepted(id) | Self::Received(id) | Self::Sent(id) | Self::Closed(id) => Some(id),
-            Self::Disk(_) | Self::Shutdown => None,
+            Self::Accepted(peer) | Self::Received(peer) | Self::Sent(peer) | Self::Closed(peer) => {
+                Some(Lane::Peer(peer))
+            }
+            Self::Parcel(_, from) => Some(Lane::Core(from)),
+            Self::Disk(..) | Self::Shutdown(_) => None,
         }
+    }
+
+    fn core(self) -> u16 {
+        match self {
+            Self::Accepted(peer) | Self::Received(peer) | Self::Sent(peer) | Self::Closed(peer) => {
+                peer.core
+            }
+            Self::Disk(core, _) | Self::Parcel(core, _) | Self::Shutdown(core) => core,
+        }
+    }
+}
+
+/// What a step of the world gathered.
+#[derive(Debug, Default)]
+struct Gathered {
+    arrivals: Vec<Arrival>,
+    /// Cores that asked for a turn.
+    turns: Vec<u16>,
+}
+
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.arrivals.is_empty() && self.turns.is_empty()
     }
 }
 
 /// An output of the node, taken down so that the node can be asked for the next.
 enum Wish {
     Listen,
-    Send(ConnectionId, Vec<u8>),
-    Close(ConnectionId),
-    StopReceive(ConnectionId),
-    StartReceive(ConnectionId),
+    Send(Peer, Vec<u8>),
+    Close(Peer),
+    StopReceive(Peer),
+    StartReceive(Peer),
     Write { token: u64, file: wal::LogFile, offset: u64, bytes: Vec<u8> },
     Flush { token: u64, file: wal::LogFile },
     Prepare { token: u64, file: wal::LogFile, size: u64 },
     Remove { token: u64, file: wal::LogFile },
     Release(wal::LogFile),
+    Parcel(u16, Box<node::Parcel>, bool),
     Halt(String),
     Exit,
 }
@@ -54,8 +90,7 @@ enum Wish {
 impl World {
     /// Takes what happens next; if it is for the node, gathers a turn of it.
     pub(super) fn step(&mut self) -> Result<(), String> {
-        let mut arrivals = Vec::new();
-        let mut turn = false;
+        let mut gathered = Gathered::default();
         let window = match self.plan.turn_window_us {
             0 => 0,
             most => self.prng.below(most),
@@ -66,30 +101,34 @@ impl World {
             return Err(format!("nothing happens any more: {}", self.describe_stuck()));
         }
         while let Some(Reverse((at, _, _))) = self.heap.peek() {
-            if end < (*at).max(self.time_us) || most <= arrivals.len() {
+            if end < (*at).max(self.time_us) || most <= gathered.arrivals.len() {
                 break;
             }
             let Reverse((at, _, happening)) = self.heap.pop().expect("it was there");
             self.time_us = self.time_us.max(at);
-            self.happen(happening, &mut arrivals, &mut turn)?;
-            if turn || !arrivals.is_empty() {
-                end = end.min(self.time_us + window);
-            } else {
+            self.happen(happening, &mut gathered)?;
+            if gathered.is_empty() {
                 return Ok(());
             }
+            end = end.min(self.time_us + window);
         }
-        if self.process.is_some() && (turn || !arrivals.is_empty()) {
-            self.turn(arrivals)?;
+        let Gathered { arrivals, turns } = gathered;
+        let mut cores: Vec<u16> = arrivals.iter().map(|a| a.core()).chain(turns).collect();
+        cores.sort_unstable();
+        cores.dedup();
+        self.prng.shuffle(&mut cores);
+        for core in cores {
+            if self.process.is_none() {
+                break;
+            }
+            let own = arrivals.iter().filter(|arrival| arrival.core() == core).copied().collect();
+            self.turn(core, own)?;
         }
         Ok(())
     }
 
-    fn happen(
-        &mut self,
-        happening: Happening,
-        arrivals: &mut Vec<Arrival>,
-        turn: &mut bool,
-    ) -> Result<(), String> {
+    fn happen(&mut self, happening: Happening, gathered: &mut Gathered) -> Result<(), String> {
+        let Gathered { arrivals, turns } = gathered;
         let running = self.process.is_some();
         let current = |incarnation: u64| running && incarnation == self.incarnation;
         match happening {
@@ -97,33 +136,42 @@ impl World {
             Happening::Client(client) => self.client_acts(client),
             Happening::Fault => self.fault(),
             Happening::FaultEnd(window) => self.fault_ends(window),
-            Happening::Accept(incarnation, id) if current(incarnation) => {
-                arrivals.push(Arrival::Accepted(id));
+            Happening::Accept(incarnation, peer) if current(incarnation) => {
+                arrivals.push(Arrival::Accepted(peer));
             }
-            Happening::Deliver(incarnation, id) if current(incarnation) => {
-                if let Some(link) = self.links.get_mut(&id) {
+            Happening::Deliver(incarnation, peer) if current(incarnation) => {
+                if let Some(link) = self.links.get_mut(&peer) {
                     link.delivering = false;
                     if !link.stopped && !link.closing && link.has_inbound() {
-                        arrivals.push(Arrival::Received(id));
+                        arrivals.push(Arrival::Received(peer));
                     }
                 }
             }
-            Happening::SendDone(incarnation, id) if current(incarnation) => {
-                if self.links.contains_key(&id) {
-                    arrivals.push(Arrival::Sent(id));
+            Happening::SendDone(incarnation, peer) if current(incarnation) => {
+                if self.links.contains_key(&peer) {
+                    arrivals.push(Arrival::Sent(peer));
                 }
             }
-            Happening::Closed(incarnation, id) if current(incarnation) => {
-                arrivals.push(Arrival::Closed(id));
+            Happening::Closed(incarnation, peer) if current(incarnation) => {
+                arrivals.push(Arrival::Closed(peer));
             }
-            Happening::Reset(incarnation, id) if current(incarnation) => self.client_resets(id),
-            Happening::Disk(incarnation, ticket) if current(incarnation) => {
-                arrivals.push(Arrival::Disk(ticket));
+            Happening::Reset(incarnation, peer) if current(incarnation) => {
+                self.client_resets(peer);
+            }
+            Happening::Disk(incarnation, core, ticket) if current(incarnation) => {
+                arrivals.push(Arrival::Disk(core, ticket));
             }
             Happening::Shutdown(incarnation) if current(incarnation) => {
-                arrivals.push(Arrival::Shutdown);
+                let core = self.prng.below(u64::from(self.cores)) as u16;
+                arrivals.push(Arrival::Shutdown(core));
             }
-            Happening::Turn(incarnation) if current(incarnation) => *turn = true,
+            Happening::Turn(incarnation, core) if current(incarnation) => turns.push(core),
+            Happening::Wake(incarnation, core, from, count) if current(incarnation) => {
+                let process = self.process.as_mut().expect("it is running");
+                let inbox = &mut process.cores[usize::from(core)].inbox[usize::from(from)];
+                inbox.due = inbox.due.max(count);
+                turns.push(core);
+            }
             // Of a process that is gone.
             Happening::Accept(..)
             | Happening::Deliver(..)
@@ -132,28 +180,35 @@ impl World {
             | Happening::Reset(..)
             | Happening::Disk(..)
             | Happening::Shutdown(..)
-            | Happening::Turn(..) => {}
+            | Happening::Turn(..)
+            | Happening::Wake(..) => {}
         }
         Ok(())
     }
 
-    fn turn(&mut self, mut arrivals: Vec<Arrival>) -> Result<(), String> {
+    fn turn(&mut self, core: u16, mut arrivals: Vec<Arrival>) -> Result<(), String> {
+        let process = self.process.as_ref().expect("only a running process has turns");
+        if process.cores[usize::from(core)].exited {
+            return Ok(());
+        }
+        self.collect_parcels(core, &mut arrivals);
         self.shuffle(&mut arrivals);
         self.report.turns += 1;
         let now = self.now();
-        self.note("turn", &[now.wall_ms, arrivals.len() as u64]);
+        self.note("turn", &[now.wall_ms, u64::from(core), arrivals.len() as u64]);
         for arrival in arrivals {
             self.arrive(arrival)?;
         }
         let process = self.process.as_mut().expect("only a running process has turns");
-        process.node.close_turn(now);
+        let node = &mut process.cores[usize::from(core)].node;
+        node.close_turn(now);
         let mut wishes = Vec::new();
-        while let Some(output) = process.node.poll_output() {
-            wishes.push(wish(output));
+        while let Some(output) = node.poll_output() {
+            wishes.push(wish(core, output));
         }
         process.turns += 1;
         let writes = wishes.iter().filter(|wish| matches!(wish, Wish::Write { .. })).count();
-        let writes = writes + self.disk.writes_pending();
+        let writes = writes + self.disks.iter().map(Disk::writes_pending).sum::<usize>();
         let crash = process.is_crash_due(writes).then_some(process.crash);
         if crash.is_some() && self.prng.chance(40) {
             // The process dies while it hands over its outputs: no order among them is promised.
@@ -162,21 +217,21 @@ impl World {
             wishes.retain(|_| self.prng.chance(share));
         }
         for wish in wishes {
-            self.carry_out(wish)?;
+            self.carry_out(core, wish)?;
             if self.process.is_none() {
                 return Ok(());
             }
         }
-        if let Some(violation) = self.disk.violations.first() {
+        let disk = &self.disks[usize::from(core)];
+        if let Some(violation) = disk.violations.first() {
             return Err(format!("the log asks for what it may not: {violation}"));
         }
-        let accepted = self.links.values().filter(|link| link.accepted).count();
+        let accepted =
+            self.links.iter().filter(|(peer, link)| peer.core == core && link.accepted).count();
         let process = self.process.as_ref().expect("it did not exit");
-        if process.node.client_count() != accepted {
-            return Err(format!(
-                "the node has {} clients, {accepted} are connected",
-                process.node.client_count()
-            ));
+        let counted = process.cores[usize::from(core)].node.client_count();
+        if counted != accepted {
+            return Err(format!("core {core} has {counted} clients, {accepted} are connected"));
         }
         if let Some(crash) = crash {
             self.crash(crash);
@@ -187,10 +242,24 @@ impl World {
             self.crash(crash);
             return Ok(());
         }
-        if 0 < self.final_failures {
+        // The failure was told to one core; another may be the one that had this turn.
+        if self.final_failure == Some(core) {
             return Err("a write of the log failed and the node goes on".to_owned());
         }
-        self.schedule_turn()
+        self.schedule_turn(core)
+    }
+
+    /// What others sent and this core sees in this turn: all it was woken for, and more or less
+    /// of the rest.
+    fn collect_parcels(&mut self, core: u16, arrivals: &mut Vec<Arrival>) {
+        let process = self.process.as_ref().expect("it is running");
+        for (from, inbox) in (0..).zip(&process.cores[usize::from(core)].inbox) {
+            let here = inbox.parcels.len() as u64;
+            let due = inbox.due.saturating_sub(inbox.sent - here);
+            let all = self.prng.chance(70);
+            let seen = if all { here } else { due + self.prng.below(here - due + 1) };
+            arrivals.extend((0..seen).map(|_| Arrival::Parcel(core, from)));
+        }
     }
 
     /// Any order that keeps each connection's.
@@ -209,20 +278,24 @@ impl World {
     fn arrive(&mut self, arrival: Arrival) -> Result<(), String> {
         let now = self.now();
         let instant = self.next_instant();
-        let name = |id: ConnectionId| [u64::from(id.index), u64::from(id.generation)];
         match arrival {
-            Arrival::Accepted(id) => {
-                self.note("accepted", &name(id));
-                let link = self.links.get_mut(&id).expect("it is not closed before");
+            Arrival::Accepted(peer) => {
+                self.note("accepted", &peer.numbers());
+                let link = self.links.get_mut(&peer).expect("it is not closed before");
                 link.accepted = true;
-                let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000 + id.index as u16));
+                let address =
+                    SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000 + peer.id.index as u16));
                 let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 6379));
-                self.tell(node::Event::Accepted { id, peer, local }, now);
-                self.deliver_later(id, 0);
+                self.tell(
+                    peer.core,
+                    node::Event::Accepted { id: peer.id, peer: address, local },
+                    now,
+                );
+                self.deliver_later(peer, 0);
             }
-            Arrival::Received(id) => {
+            Arrival::Received(peer) => {
                 let Self { links, prng, .. } = self;
-                let link = links.get_mut(&id).expect("an open connection");
+                let link = links.get_mut(&peer).expect("an open connection");
                 let mut bytes = Vec::new();
                 let completed = link.deliver(prng, &mut bytes);
                 if bytes.len() == 1 {
@@ -232,48 +305,57 @@ impl World {
                     self.operations[operation].arrived = Some(instant);
                     self.operations[operation].arrived_us = now.monotonic_us;
                 }
-                let [index, generation] = name(id);
-                self.note("received", &[index, generation, bytes.len() as u64]);
-                self.tell(node::Event::Received { id, bytes: &bytes }, now);
+                let [core, index, generation] = peer.numbers();
+                self.note("received", &[core, index, generation, bytes.len() as u64]);
+                self.tell(peer.core, node::Event::Received { id: peer.id, bytes: &bytes }, now);
                 let pause = if self.prng.chance(20) { 2_000 } else { 0 };
-                self.deliver_later(id, pause);
+                self.deliver_later(peer, pause);
             }
-            Arrival::Sent(id) => {
-                self.note("sent", &name(id));
-                let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+            Arrival::Sent(peer) => {
+                self.note("sent", &peer.numbers());
+                let Some(link) = self.links.get_mut(&peer) else { return Ok(()) };
                 let buffer = link.sending.take().expect("one send at a time");
                 let closing = link.closing;
-                self.tell(node::Event::Sent { id, buffer }, now);
+                self.tell(peer.core, node::Event::Sent { id: peer.id, buffer }, now);
                 if !closing {
-                    self.client_reads(id);
+                    self.client_reads(peer);
                 }
             }
-            Arrival::Closed(id) => {
-                self.note("closed", &name(id));
-                self.forget_link(id);
-                self.tell(node::Event::Closed { id }, now);
+            Arrival::Closed(peer) => {
+                self.note("closed", &peer.numbers());
+                self.forget_link(peer);
+                self.tell(peer.core, node::Event::Closed { id: peer.id }, now);
             }
-            Arrival::Disk(ticket) => self.disk_done(ticket, now),
-            Arrival::Shutdown => {
+            Arrival::Disk(core, ticket) => self.disk_done(core, ticket, now),
+            Arrival::Parcel(core, from) => {
+                self.note("parcel", &[u64::from(core), u64::from(from)]);
+                let process = self.process.as_mut().expect("it is running");
+                let inbox = &mut process.cores[usize::from(core)].inbox[usize::from(from)];
+                let parcel = inbox.parcels.pop_front().expect("it was counted");
+                self.tell(core, node::Event::Parcel { from: CoreId(from), parcel }, now);
+            }
+            Arrival::Shutdown(core) => {
                 self.note("shutdown", &[]);
                 let process = self.process.as_mut().expect("it is running");
                 process.shutting_down = true;
-                self.tell(node::Event::Shutdown, now);
+                self.tell(core, node::Event::Shutdown, now);
             }
         }
         Ok(())
     }
 
-    fn tell(&mut self, event: node::Event<'_>, now: base::Now) {
-        self.process.as_mut().expect("it is running").node.handle(event, now);
+    fn tell(&mut self, core: u16, event: node::Event<'_>, now: base::Now) {
+        let process = self.process.as_mut().expect("it is running");
+        process.cores[usize::from(core)].node.handle(event, now);
     }
 
-    fn disk_done(&mut self, ticket: Ticket, now: base::Now) {
-        let is_write = self.disk.is_write_or_flush(ticket);
+    fn disk_done(&mut self, core: u16, ticket: Ticket, now: base::Now) {
+        let is_write = self.disks[usize::from(core)].is_write_or_flush(ticket);
         let armed =
             if is_write { &mut self.faults.fail_write } else { &mut self.faults.fail_prepare };
         let fate = if std::mem::take(armed) { Fate::Fail } else { Fate::Succeed };
-        let Self { disk, prng, report, .. } = self;
+        let Self { disks, prng, report, .. } = self;
+        let disk = &mut disks[usize::from(core)];
         if fate == Fate::Fail {
             report.count(match (is_write, disk.is_flush(ticket)) {
                 (true, false) => "fault: write failed",
@@ -281,45 +363,51 @@ impl World {
                 (false, _) => "fault: prepare failed",
             });
             self.failures_told += 1;
-            self.final_failures += u32::from(is_write);
+            if is_write {
+                self.final_failure = Some(core);
+            }
         }
         let event = disk.complete(ticket, fate, prng, report);
-        self.note("disk", &[ticket.0, event.token, u64::from(event.result.is_ok())]);
-        self.tell(node::Event::Log(event), now);
+        self.note(
+            "disk",
+            &[u64::from(core), ticket.0, event.token, u64::from(event.result.is_ok())],
+        );
+        self.tell(core, node::Event::Log(event), now);
     }
 
-    fn carry_out(&mut self, wish: Wish) -> Result<(), String> {
+    fn carry_out(&mut self, core: u16, wish: Wish) -> Result<(), String> {
         match wish {
-            Wish::Listen => self.note_listening()?,
-            Wish::Exit => self.note_exit()?,
-            Wish::Send(id, buffer) => self.send_out(id, buffer)?,
-            Wish::Close(id) => {
-                self.note("close", &[u64::from(id.index), u64::from(id.generation)]);
-                let Some(link) = self.links.get_mut(&id) else {
-                    return Err(format!("{id} is closed after it is gone"));
+            Wish::Listen => self.note_listening(core)?,
+            Wish::Exit => self.note_exit(core)?,
+            Wish::Send(peer, buffer) => self.send_out(peer, buffer)?,
+            Wish::Close(peer) => {
+                self.note("close", &peer.numbers());
+                let Some(link) = self.links.get_mut(&peer) else {
+                    return Err(format!("{peer} is closed after it is gone"));
                 };
                 if link.sending.is_some() {
-                    return Err(format!("{id} is closed with a send on its way"));
+                    return Err(format!("{peer} is closed with a send on its way"));
                 }
                 if !link.closing {
                     link.closing = true;
                     let after = self.prng.below(100);
-                    self.schedule(after, Happening::Closed(self.incarnation, id));
+                    self.schedule(after, Happening::Closed(self.incarnation, peer));
                 }
             }
-            Wish::StopReceive(id) => {
-                self.note("stop", &[u64::from(id.index), u64::from(id.generation)]);
-                if let Some(link) = self.links.get_mut(&id) {
+            Wish::StopReceive(peer) => {
+                self.note("stop", &peer.numbers());
+                if let Some(link) = self.links.get_mut(&peer) {
                     link.stopped = true;
                 }
             }
-            Wish::StartReceive(id) => {
-                self.note("go on", &[u64::from(id.index), u64::from(id.generation)]);
-                if let Some(link) = self.links.get_mut(&id) {
+            Wish::StartReceive(peer) => {
+                self.note("go on", &peer.numbers());
+                if let Some(link) = self.links.get_mut(&peer) {
                     link.stopped = false;
                 }
-                self.deliver_later(id, 0);
+                self.deliver_later(peer, 0);
             }
+            Wish::Parcel(to, parcel, wake) => self.pass_on(core, to, parcel, wake),
             Wish::Halt(why) => {
                 self.trace.remark(|| format!("halt: {why}"));
                 self.note("halt", &[]);
@@ -333,51 +421,70 @@ impl World {
                 self.trace.remark(|| format!("write {} at {offset}", file.name()));
                 let size = bytes.len() as u64;
                 self.note("write", &[token, offset, size, hash_bytes(&bytes)]);
-                let ticket = self.disk.submit_write(token, file, offset, bytes);
+                let ticket = self.disks[usize::from(core)].submit_write(token, file, offset, bytes);
                 let usual = self.plan.write_us + size / 1000;
-                self.disk_later(ticket, usual);
+                self.disk_later(core, ticket, usual);
             }
             Wish::Flush { token, file } => {
                 self.trace.remark(|| format!("flush {}", file.name()));
                 self.note("flush", &[token]);
-                let ticket = self.disk.submit_flush(token, file);
-                self.disk_later(ticket, 2 * self.plan.write_us);
+                let ticket = self.disks[usize::from(core)].submit_flush(token, file);
+                self.disk_later(core, ticket, 2 * self.plan.write_us);
             }
             Wish::Prepare { token, file, size } => {
                 self.trace.remark(|| format!("prepare {} with {size}", file.name()));
                 self.note("prepare", &[token, size]);
-                let ticket = self.disk.submit_prepare(token, file, size);
-                self.disk_later(ticket, 5 * self.plan.write_us);
+                let ticket = self.disks[usize::from(core)].submit_prepare(token, file, size);
+                self.disk_later(core, ticket, 5 * self.plan.write_us);
             }
             Wish::Remove { token, file } => {
                 self.trace.remark(|| format!("remove {}", file.name()));
                 self.note("remove", &[token]);
-                let ticket = self.disk.submit_remove(token, file);
-                self.disk_later(ticket, 200 * self.plan.write_us);
+                let ticket = self.disks[usize::from(core)].submit_remove(token, file);
+                self.disk_later(core, ticket, 200 * self.plan.write_us);
             }
             Wish::Release(file) => {
                 self.note("release", &[]);
-                self.disk.release(file);
+                self.disks[usize::from(core)].release(file);
             }
         }
         Ok(())
     }
 
-    fn disk_later(&mut self, ticket: Ticket, usual_us: u64) {
-        let after = self.disk_time(usual_us);
-        self.schedule(after, Happening::Disk(self.incarnation, ticket));
+    /// Parcels of one core for another keep their order. Who is not woken sees them when it has
+    /// something else to do.
+    fn pass_on(&mut self, from: u16, to: u16, parcel: Box<node::Parcel>, wake: bool) {
+        self.note("pass on", &[u64::from(from), u64::from(to), u64::from(wake)]);
+        let process = self.process.as_mut().expect("it is running");
+        let inbox = &mut process.cores[usize::from(to)].inbox[usize::from(from)];
+        inbox.parcels.push_back(parcel);
+        inbox.sent += 1;
+        let count = inbox.sent;
+        if wake {
+            let after = match self.prng.below(100) {
+                0..80 => self.prng.below(30),
+                80..98 => self.prng.below(1_000),
+                _ => self.prng.below(50_000),
+            };
+            self.schedule(after, Happening::Wake(self.incarnation, to, from, count));
+        }
     }
 
-    fn send_out(&mut self, id: ConnectionId, buffer: Vec<u8>) -> Result<(), String> {
-        let numbers = [u64::from(id.index), u64::from(id.generation), hash_bytes(&buffer)];
-        self.note("send", &numbers);
+    fn disk_later(&mut self, core: u16, ticket: Ticket, usual_us: u64) {
+        let after = self.disk_time(usual_us);
+        self.schedule(after, Happening::Disk(self.incarnation, core, ticket));
+    }
+
+    fn send_out(&mut self, peer: Peer, buffer: Vec<u8>) -> Result<(), String> {
+        let [core, index, generation] = peer.numbers();
+        self.note("send", &[core, index, generation, hash_bytes(&buffer)]);
         if buffer.is_empty() {
-            return Err(format!("an empty send to {id}"));
+            return Err(format!("an empty send to {peer}"));
         }
-        self.note_replies(id, &buffer)?;
-        let link = self.links.get_mut(&id).expect("its replies were just noted");
+        self.note_replies(peer, &buffer)?;
+        let link = self.links.get_mut(&peer).expect("its replies were just noted");
         if link.sending.is_some() {
-            return Err(format!("two sends at a time to {id}"));
+            return Err(format!("two sends at a time to {peer}"));
         }
         link.sending = Some(buffer);
         let slow = link.style.reads_slowly;
@@ -387,48 +494,51 @@ impl World {
         } else {
             20 + self.prng.below(200)
         };
-        self.schedule(after, Happening::SendDone(self.incarnation, id));
+        self.schedule(after, Happening::SendDone(self.incarnation, peer));
         Ok(())
     }
 
     /// The next turn comes with the next event, or when the node asks for it.
-    fn schedule_turn(&mut self) -> Result<(), String> {
+    fn schedule_turn(&mut self, core: u16) -> Result<(), String> {
         let incarnation = self.incarnation;
         let time_us = self.time_us;
         let process = self.process.as_mut().expect("it is running");
-        let Some(at) = process.node.poll_timeout() else {
-            process.idle_turns = 0;
+        let own = &mut process.cores[usize::from(core)];
+        let Some(at) = own.node.poll_timeout() else {
+            own.idle_turns = 0;
             return Ok(());
         };
         if time_us < at {
-            process.idle_turns = 0;
+            own.idle_turns = 0;
         } else {
-            process.idle_turns += 1;
-            if TURNS_PER_INSTANT_MAX < process.idle_turns {
+            own.idle_turns += 1;
+            if TURNS_PER_INSTANT_MAX < own.idle_turns {
                 return Err("the node asks for turn after turn and does nothing".to_owned());
             }
         }
         let oversleeps = if self.prng.chance(30) { self.prng.below(500) } else { 0 };
         let after = at.saturating_sub(time_us) + oversleeps;
         let process = self.process.as_mut().expect("it is running");
+        let own = &mut process.cores[usize::from(core)];
         // An earlier turn is scheduled already: it will ask again.
         let at_us = time_us + after;
-        if process.turn_at_us.is_some_and(|turn_at| time_us < turn_at && turn_at <= at_us) {
+        if own.turn_at_us.is_some_and(|turn_at| time_us < turn_at && turn_at <= at_us) {
             return Ok(());
         }
-        process.turn_at_us = Some(at_us);
-        self.schedule(after, Happening::Turn(incarnation));
+        own.turn_at_us = Some(at_us);
+        self.schedule(after, Happening::Turn(incarnation, core));
         Ok(())
     }
 }
 
-fn wish(output: node::Output<'_>) -> Wish {
+fn wish(core: u16, output: node::Output<'_>) -> Wish {
     match output {
         node::Output::Listen => Wish::Listen,
-        node::Output::Send { id, buffer } => Wish::Send(id, buffer),
-        node::Output::Close { id } => Wish::Close(id),
-        node::Output::StopReceive { id } => Wish::StopReceive(id),
-        node::Output::StartReceive { id } => Wish::StartReceive(id),
+        node::Output::Send { id, buffer } => Wish::Send(Peer { core, id }, buffer),
+        node::Output::Close { id } => Wish::Close(Peer { core, id }),
+        node::Output::StopReceive { id } => Wish::StopReceive(Peer { core, id }),
+        node::Output::StartReceive { id } => Wish::StartReceive(Peer { core, id }),
+        node::Output::Parcel { to, parcel, wake } => Wish::Parcel(to.0, parcel, wake),
         node::Output::Exit => Wish::Exit,
         node::Output::Log(wal::Output::Write(write)) => {
             let (token, file, offset) = (write.token, write.file, write.offset);

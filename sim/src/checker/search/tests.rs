@@ -45,7 +45,7 @@ fn puts(texts: &[u32]) -> Vec<Change> {
 
 #[track_caller]
 fn check(steps: &[Step], log: &[Change], end: End, linearizable: bool) {
-    let verdict = search(steps, NONE, log, end);
+    let verdict = search(steps, NONE, log, &[0; 4], end);
     assert_eq!(verdict == Verdict::Linearizable, linearizable, "{verdict:?}");
 }
 
