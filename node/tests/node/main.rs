@@ -6,11 +6,15 @@ mod world;
 #[path = "../support/cores.rs"]
 mod cores;
 
+mod admin;
+mod clients;
 mod gate;
+mod handshakes;
 mod limits;
 mod many_cores;
 mod monitor;
 mod notifications;
 mod pubsub;
 mod session;
+mod settings;
 mod start;
