@@ -251,6 +251,10 @@ impl Node {
     }
 
     fn exec(&mut self, session: &mut Session, now: Now) -> Flow {
+        // It waits until all before it have executed, on whatever slices.
+        if 0 < session.replies.vacant() {
+            return Flow::NeedsReplies;
+        }
         let Some(mut transaction) = session.client.transaction.take() else {
             let error = RequestError::Static("ERR EXEC without MULTI");
             self.reply_error(session, &error);
@@ -298,7 +302,7 @@ impl Node {
         if let Some(watching) = watching {
             slices.extend(&watching.slices);
         }
-        if session.jobs == 0 && self.is_here(&Scope::Many(slices)) {
+        if self.is_here(&Scope::Many(slices)) {
             let admission = Admission::Own { granted: std::mem::take(&mut session.granted) };
             let before = session.replies.len();
             let mut out = std::mem::take(&mut self.scratch);
