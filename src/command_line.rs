@@ -99,7 +99,29 @@ fn serve_command() -> Command {
                 .action(ArgAction::Append),
         );
     }
+    for setting in of_the_node() {
+        command = command.arg(
+            Arg::new(setting.name)
+                .long(setting.name)
+                .value_name(setting.hint)
+                .help(format!(
+                    "{} [default: {}, can change while running]",
+                    setting.doc,
+                    setting.default_value()
+                ))
+                .value_parser(ValueParser::os_string())
+                .allow_hyphen_values(true)
+                .num_args(1)
+                .action(ArgAction::Append),
+        );
+    }
     command
+}
+
+/// The settings that no directive here is the start of.
+fn of_the_node() -> impl Iterator<Item = &'static node::Setting> {
+    let is_here = |name| DIRECTIVES.iter().any(|directive| directive.name == name);
+    node::SETTINGS.iter().filter(move |setting| !is_here(setting.name))
 }
 
 fn help(directive: &Directive) -> String {
@@ -126,6 +148,13 @@ fn config(matches: &ArgMatches) -> Result<Config, Failure> {
             _ => &values[values.len() - 1..],
         };
         config.set(directive.name, last, Place::Flag).map_err(usage)?;
+    }
+    for setting in of_the_node() {
+        let Some(values) = matches.get_many::<OsString>(setting.name) else { continue };
+        for value in values {
+            let value = value.as_encoded_bytes().to_vec();
+            config.set(setting.name, &[value], Place::Flag).map_err(usage)?;
+        }
     }
     config.check().map_err(usage)?;
     Ok(config)

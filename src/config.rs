@@ -7,11 +7,13 @@
 
 mod directives;
 mod file;
+mod rewrite;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use directives::{Change, DIRECTIVES, Directive};
+pub use rewrite::rewrite;
 
 /// What `toroid serve` was told, checked.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub tcp_backlog: u32,
     pub wal_segment_size: u64,
     pub wal_frames_in_flight: usize,
+    /// Settings of the node, by name, checked.
+    pub given: Vec<(String, Vec<u8>)>,
 }
 
 /// One address of `bind`.
@@ -103,6 +107,7 @@ impl Config {
             tcp_backlog: 0,
             wal_segment_size: 0,
             wal_frames_in_flight: 0,
+            given: Vec::new(),
         };
         for directive in DIRECTIVES {
             let words = file::words(directive.default).expect("the defaults are well formed");
@@ -122,6 +127,16 @@ impl Config {
     pub fn set(&mut self, name: &str, values: &[Vec<u8>], place: Place) -> Result<(), ConfigError> {
         let wanted = name.to_ascii_lowercase();
         let Some(directive) = DIRECTIVES.iter().find(|known| known.name == wanted) else {
+            if let Some(setting) = node::Setting::find(name.as_bytes()) {
+                // The classes of one directive may come on several lines, so none is replaced.
+                let value = values.join(&b' ');
+                setting.check(&value).map_err(|why| ConfigError {
+                    place,
+                    message: format!("{}: {why}", setting.name),
+                })?;
+                self.given.push((setting.name.to_owned(), value));
+                return Ok(());
+            }
             let message = format!(
                 "Bad directive or wrong number of arguments: '{name}' is not a directive of \
                  Toroid. `toroid serve --help` lists them."

@@ -1,5 +1,7 @@
 //! From the logs of a data directory to the slices of a node.
 
+use std::path::Path;
+
 use base::SliceId;
 use node::{LogReplay, SliceReplay, SliceStart, Topology, settle_replays};
 use wal::{Config, Recovered};
@@ -59,6 +61,9 @@ pub fn replay(
             &mut receivers,
             LogReplay::replay,
         )?;
+        if generation != last {
+            flush_tails(directory.path(), generation, &logs)?;
+        }
         for (core, log) in generation.logs().zip(&logs) {
             summary.add(&generation.log_name(core), log);
             hard_states.extend_from_slice(&log.hard_states);
@@ -70,6 +75,25 @@ pub fn replay(
     let starts = settle_replays(slices, &hard_states)
         .map_err(|message| LogError { path: directory.path().to_owned(), message })?;
     Ok(Replayed { starts, logs, summary })
+}
+
+/// What a killed process wrote may be readable and not yet on stable storage. A log that nobody
+/// goes on with is flushed here, before anything of it is shown (PROTOCOL F11).
+fn flush_tails(
+    directory: &Path,
+    generation: Generation,
+    logs: &[Recovered],
+) -> Result<(), LogError> {
+    for (core, log) in generation.logs().zip(logs) {
+        let path = directory.join(generation.log_name(core));
+        for file in log.tail() {
+            runtime::files::flush(&path.join(file.name())).map_err(|cause| LogError {
+                path: path.clone(),
+                message: format!("{file} cannot be flushed: {cause}"),
+            })?;
+        }
+    }
+    Ok(())
 }
 
 impl Summary {

@@ -182,6 +182,8 @@ fn node_config(
         output_size_pause: base::limits::OUTPUT_SIZE_PAUSE,
         output_budget: base::limits::OUTPUT_BUDGET / usize::from(topology.cores()),
         entry_size_max: base::limits::ENTRY_SIZE_MAX,
+        given: config.given.clone(),
+        stopwatch,
         settings: config.values(),
         facts: Facts {
             toroid_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -213,4 +215,10 @@ fn log_to_stderr(level: LogLevel) {
         .with_ansi(false)
         .with_target(false)
         .init();
+}
+
+/// Nanoseconds since the first call.
+fn stopwatch() -> u64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }

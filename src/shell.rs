@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +19,7 @@ use runtime::mesh::Port;
 use runtime::{DiskError, Ring};
 use wal::IoError;
 
+use crate::config;
 use crate::exit::{Failure, Status};
 
 /// How soon a parcel that found its ring full is tried again: microseconds.
@@ -194,6 +196,7 @@ impl Shell {
             }
         }
         let (mut welcome, mut is_done) = (false, false);
+        let mut rewritten = Vec::new();
         while let Some(output) = node.poll_output() {
             match output {
                 Output::Send { id, buffer } => ring.send(id, buffer),
@@ -212,9 +215,18 @@ impl Shell {
                         late[to].push_back(parcel);
                     }
                 }
+                Output::RewriteConfig { file, settings } => {
+                    // An administrator asks for it, and may wait for the disk; so may who shares
+                    // the core.
+                    rewritten.push(config::rewrite(Path::new(&file), &settings));
+                }
                 Output::Listen => welcome = true,
                 Output::Exit => is_done = true,
             }
+        }
+        let now = runtime::now();
+        for result in rewritten {
+            node.handle(Event::ConfigRewritten { result }, now);
         }
         if welcome && self.welcome.arrive() {
             // Each looks at the door in its next turn; a wake-up is never lost.

@@ -20,6 +20,8 @@ use crate::context::{Args, Run};
 use crate::error::CommandError;
 use crate::integer::parse_integer;
 
+pub use object::encoding;
+
 /// The families of commands on keys.
 pub const FAMILIES: &[&[Command<Run>]] = &[
     bitfield::FAMILY,

@@ -36,7 +36,7 @@ pub use command::{
     Access, Acl, Arity, Command, Find, Flag, Group, Key, KeyFlag, KeySpec, Keys, Logs, Runs,
     is_sorted,
 };
-pub use commands::FAMILIES;
+pub use commands::{FAMILIES, encoding};
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect};

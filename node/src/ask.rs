@@ -5,17 +5,61 @@
 
 use std::sync::Arc;
 
+use base::limits::DATABASES;
 use base::{ConnectionId, CoreId, Now};
 
 use crate::commands::CoreFacts;
+use crate::latency::{LatencyEvent, LatencyLog};
+use crate::later::Until;
 use crate::node::Node;
 use crate::parcel::{Gates, Message};
+use crate::pause::PauseScope;
+use crate::roster::{ClientFacts, Selection};
+use crate::settings::Settings;
+use crate::slow_log::SlowEntry;
+use crate::tally::Tally;
 
 /// What is asked.
 #[derive(Debug)]
 pub(crate) enum Question {
-    /// Counters and sizes, for INFO.
-    Facts,
+    /// Counters and sizes, for INFO; with how long each command took, or without.
+    Facts {
+        with_histograms: bool,
+    },
+    /// Which of these clients are here?
+    Clients(Selection),
+    /// End the connections of these clients.
+    Kill(Selection),
+    /// Hold the clients until then: microseconds of the monotonic clock.
+    Pause {
+        until_us: u64,
+        scope: PauseScope,
+    },
+    Unpause,
+    /// Let so much time pass on the core that asks: until then, in microseconds.
+    Sleep {
+        until_us: u64,
+    },
+    /// Is everything settled that was executed on your slices? Answered when it is, or then.
+    Settle {
+        until_us: Option<u64>,
+    },
+    /// What is in your slices?
+    Digest,
+    /// Finish what was accepted.
+    Shutdown,
+    /// These are the settings from now on.
+    Set(Box<Settings>),
+    /// Set the counters to zero.
+    ResetStats,
+    /// The core that asks: have the configuration file written.
+    Rewrite,
+    /// What has been counted of each command?
+    Tally,
+    SlowLog,
+    ResetSlowLog,
+    Latency,
+    ResetLatency(Vec<LatencyEvent>),
 }
 
 /// What one core says.
@@ -29,6 +73,20 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum AnswerBody {
     Facts(Box<CoreFacts>),
+    Clients(Vec<ClientFacts>),
+    Count(usize),
+    /// It was done.
+    Done,
+    Failed(String),
+    Tally(Box<Tally>),
+    SlowLog(Vec<SlowEntry>),
+    Latency(Box<LatencyLog>),
+    /// It is so by now.
+    IsSo(bool),
+    Digest {
+        digest: u128,
+        keys: usize,
+    },
 }
 
 /// Whose question it is.
@@ -46,12 +104,14 @@ pub(crate) struct Asking {
     /// By core.
     answers: Vec<Option<Answer>>,
     pub(crate) left: usize,
+    /// Microseconds of the monotonic clock.
+    pub(crate) asked_us: u64,
 }
 
 impl Asking {
-    fn new(id: AskId, cores: u16) -> Self {
+    fn new(id: AskId, cores: u16, asked_us: u64) -> Self {
         let answers = (0..cores).map(|_| None).collect();
-        Self { id, answers, left: usize::from(cores) }
+        Self { id, answers, left: usize::from(cores), asked_us }
     }
 
     pub(crate) fn note(&mut self, core: CoreId, answer: Answer) {
@@ -73,8 +133,10 @@ impl Node {
     pub(crate) fn ask(&mut self, connection: ConnectionId, question: Question, now: Now) -> Asking {
         self.asked += 1;
         let id = AskId { core: self.core, connection, number: self.asked };
-        let mut asking = Asking::new(id, self.topology.cores());
-        asking.note(self.core, self.answer(&question, now));
+        let mut asking = Asking::new(id, self.topology.cores(), now.monotonic_us);
+        if let Some(answer) = self.answer(id, &question, now) {
+            asking.note(self.core, answer);
+        }
         let question = Arc::new(question);
         for core in self.topology.others(self.core) {
             let question = Arc::clone(&question);
@@ -83,14 +145,79 @@ impl Node {
         asking
     }
 
-    /// What this core says.
-    pub(crate) fn answer(&mut self, question: &Question, now: Now) -> Answer {
-        match question {
-            Question::Facts => {
-                let facts = CoreFacts::of(self, now);
-                Answer { body: AnswerBody::Facts(Box::new(facts)), gates: self.open_gates() }
+    /// What this core says; None: later.
+    pub(crate) fn answer(&mut self, id: AskId, question: &Question, now: Now) -> Option<Answer> {
+        let body = match question {
+            Question::Facts { with_histograms } => {
+                let facts = CoreFacts::of(self, *with_histograms, now);
+                let gates = self.open_gates();
+                return Some(Answer { body: AnswerBody::Facts(Box::new(facts)), gates });
             }
-        }
+            Question::Clients(selection) => AnswerBody::Clients(self.client_facts(selection, now)),
+            Question::Kill(selection) => AnswerBody::Count(self.kill_clients(selection)),
+            Question::Pause { until_us, scope } => {
+                self.pause(*until_us, *scope);
+                AnswerBody::Done
+            }
+            Question::Unpause => {
+                self.unpause();
+                AnswerBody::Done
+            }
+            Question::Sleep { until_us } => {
+                if id.core == self.core {
+                    self.defer(id, Until::Deadline, Some(*until_us));
+                    return None;
+                }
+                AnswerBody::Done
+            }
+            Question::Settle { until_us } => {
+                let gates = self.open_gates();
+                if !gates.is_empty() {
+                    self.defer(id, Until::Settled(gates), *until_us);
+                    return None;
+                }
+                AnswerBody::IsSo(true)
+            }
+            Question::Digest => {
+                let mut digest = 0;
+                let mut keys = 0;
+                for space in self.slices.spaces() {
+                    digest ^= space.keyspace.digest();
+                    keys += (0..DATABASES).map(|db| space.keyspace.len(db)).sum::<usize>();
+                }
+                let gates = self.open_gates();
+                return Some(Answer { body: AnswerBody::Digest { digest, keys }, gates });
+            }
+            Question::Shutdown => {
+                self.shut_down(now);
+                AnswerBody::Done
+            }
+            Question::Set(settings) => {
+                self.set_settings((**settings).clone());
+                AnswerBody::Done
+            }
+            Question::ResetStats => {
+                self.stats = crate::stats::Stats::default();
+                self.tally.reset();
+                AnswerBody::Done
+            }
+            Question::Rewrite => {
+                if id.core == self.core {
+                    self.rewrite_config(id);
+                    return None;
+                }
+                AnswerBody::Done
+            }
+            Question::Tally => AnswerBody::Tally(Box::new(self.tally.clone())),
+            Question::SlowLog => AnswerBody::SlowLog(self.slow_log.entries().cloned().collect()),
+            Question::ResetSlowLog => {
+                self.slow_log.reset();
+                AnswerBody::Done
+            }
+            Question::Latency => AnswerBody::Latency(Box::new(self.latency.clone())),
+            Question::ResetLatency(events) => AnswerBody::Count(self.latency.reset(events)),
+        };
+        Some(Answer { body, gates: Gates::new() })
     }
 
     /// What settles last of everything executed on this core's slices.

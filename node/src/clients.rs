@@ -13,7 +13,7 @@ use crate::parcel::BorrowedWords;
 use crate::planted::Plant;
 use crate::pubsub::Subscriptions;
 use crate::room::Waiter;
-use crate::session::{Client, Held, Session};
+use crate::session::{Client, Held, ReplyMode, Session};
 
 /// Commands of one client executed before others get their turn.
 const COMMANDS_PER_TURN: usize = 4096;
@@ -28,13 +28,21 @@ const STUCK_US: u64 = 10_000_000;
 pub(crate) const RELIEF_US: u64 = 100_000;
 
 impl Node {
-    pub(crate) fn accept(&mut self, id: ConnectionId, peer: std::net::SocketAddr, now: Now) {
+    pub(crate) fn accept(
+        &mut self,
+        id: ConnectionId,
+        peer: std::net::SocketAddr,
+        local: std::net::SocketAddr,
+        now: Now,
+    ) {
         self.stats.connections_received += 1;
         self.clients_numbered += 1;
         // Numbers of different cores do not meet.
         let cores = u64::from(self.topology.cores());
         let number = (self.clients_numbered - 1) * cores + u64::from(self.core.0) + 1;
-        let client = Client::new(number, peer, &self.config);
+        let mut client = Client::new(number, peer, &self.config);
+        client.local = local;
+        client.connected_us = now.monotonic_us;
         let mut session = Box::new(Session::new(id, client));
         session.received_us = now.monotonic_us;
         if let Some(refusal) = self.refuses_client(&session) {
@@ -71,6 +79,7 @@ impl Node {
     pub(crate) fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Now) {
         let Some(mut session) = self.sessions.take(id) else { return };
         self.stats.net_input_bytes += bytes.len() as u64;
+        session.client.net_input_bytes += bytes.len() as u64;
         session.received_us = now.monotonic_us;
         if self.phase == Phase::Serving && !session.client.closing && !session.closed {
             if session.held.is_some() {
@@ -93,6 +102,7 @@ impl Node {
     /// Executes what the session has, its held input first, until it must wait.
     fn run_input(&mut self, session: &mut Session, bytes: &[u8], now: Now) {
         session.held = None;
+        self.start_lap();
         let mut input = std::mem::take(&mut session.input);
         let mut decoder = std::mem::take(&mut session.decoder);
         if input.is_empty() {
@@ -115,6 +125,7 @@ impl Node {
             Some(Held::Turn) => queue_run(&mut self.runnable, session),
             Some(Held::Room { needed }) => self.room.push(Waiter::Client(session.id), needed),
             Some(Held::Output) => self.stuck.push(session.id),
+            Some(Held::Pause) => self.pause.hold(session.id),
         }
         if session.ended && session.held.is_none() {
             session.client.closing = true;
@@ -164,6 +175,7 @@ impl Node {
                         Flow::NeedsReplies => Held::Replies,
                         Flow::NeedsVacancies => Held::Vacancies,
                         Flow::NeedsAnswers => Held::Answers,
+                        Flow::NeedsUnpause => Held::Pause,
                     };
                     // It is decoded again when its time has come.
                     drop(words);
@@ -247,6 +259,7 @@ impl Node {
             assert!(session.sending == Some(size));
             session.sending = None;
             session.progress_us = now.monotonic_us;
+            session.client.net_output_bytes += size as u64;
             self.output_size -= size;
             queue_flush(&mut self.flush, session);
         }
@@ -412,6 +425,8 @@ impl Client {
         Self {
             number,
             peer,
+            local: peer,
+            connected_us: 0,
             name: Vec::new(),
             library_name: Vec::new(),
             library_version: Vec::new(),
@@ -420,6 +435,13 @@ impl Client {
             authenticated: config.password.is_none(),
             durability: config.durability,
             touches: true,
+            is_never_evicted: false,
+            is_read_only: false,
+            reply_mode: ReplyMode::On,
+            last_command: None,
+            commands: 0,
+            net_input_bytes: 0,
+            net_output_bytes: 0,
             transaction: None,
             subscriptions: Subscriptions::default(),
             closing: false,
@@ -428,9 +450,16 @@ impl Client {
 
     /// As if it had just connected (RESET).
     pub(crate) fn reset(&mut self, config: &crate::config::Config) {
-        let (number, peer) = (self.number, self.peer);
-        let library_name = std::mem::take(&mut self.library_name);
-        let library_version = std::mem::take(&mut self.library_version);
-        *self = Self { library_name, library_version, ..Self::new(number, peer, config) };
+        let fresh = Self::new(self.number, self.peer, config);
+        self.name = fresh.name;
+        self.database = fresh.database;
+        self.protocol = fresh.protocol;
+        self.authenticated = fresh.authenticated;
+        self.durability = fresh.durability;
+        self.touches = fresh.touches;
+        self.is_never_evicted = fresh.is_never_evicted;
+        self.is_read_only = fresh.is_read_only;
+        self.reply_mode = fresh.reply_mode;
+        self.transaction = fresh.transaction;
     }
 }

@@ -1,12 +1,21 @@
 //! The commands that are not about the keys of one slice: a file for each family.
 
+mod acl;
 mod client;
+mod cluster;
 mod command;
+mod config;
 mod connection;
+mod debug;
 mod info;
+mod latency;
 mod monitor;
+mod process;
 mod pubsub;
+mod replication;
+mod scripting;
 mod server;
+mod slowlog;
 mod transactions;
 
 use base::Now;
@@ -14,18 +23,27 @@ use engine::Command;
 
 use crate::node::Node;
 use crate::pubsub::Publication;
-use crate::registry::Run;
+use crate::registry::{Registry, Run};
 use crate::reply::ReplyWriter;
-use crate::session::{Client, Session};
+use crate::session::{Client, Session, Standing};
 
 /// Every family of the node.
 pub(crate) const FAMILIES: &[&[Command<Run>]] = &[
+    acl::FAMILY,
     client::FAMILY,
+    cluster::FAMILY,
     command::FAMILY,
+    config::FAMILY,
     connection::FAMILY,
+    debug::FAMILY,
+    latency::FAMILY,
     monitor::FAMILY,
+    process::FAMILY,
     pubsub::FAMILY,
+    replication::FAMILY,
+    scripting::FAMILY,
     server::FAMILY,
+    slowlog::FAMILY,
     transactions::FAMILY,
 ];
 
@@ -37,9 +55,18 @@ pub(crate) use pubsub::is_for_subscribers;
 #[derive(Debug)]
 pub(crate) struct SessionCx<'a> {
     pub(crate) client: &'a mut Client,
+    pub(crate) standing: Standing,
     pub(crate) node: &'a Node,
     pub(crate) reply: ReplyWriter<'a>,
     pub(crate) now: Now,
+}
+
+/// The names of the commands and subcommands that are meant.
+fn names_of(registry: &Registry, is_meant: impl Fn(&Command<Run>) -> bool) -> Vec<&'static str> {
+    let all = registry.commands().iter().flat_map(|command| {
+        std::iter::once(command).chain(engine::Runs::subcommands(&command.run))
+    });
+    all.filter(|command| is_meant(command)).map(|command| command.name).collect()
 }
 
 /// What a command about channels gets.

@@ -21,9 +21,13 @@ pub struct Config {
     pub output_budget: usize,
     /// The most one entry of the log may hold, and so one command may write.
     pub entry_size_max: usize,
-    /// Directives and their values, for CONFIG GET.
+    /// Settings that were configured, by name; they were checked.
+    pub given: Vec<(String, Vec<u8>)>,
+    /// Directives that only take effect at the start and their values, for CONFIG GET.
     pub settings: Vec<(String, String)>,
     pub facts: Facts,
+    /// The time for measuring how long a command takes: nanoseconds since whenever.
+    pub stopwatch: fn() -> u64,
     /// Chance of this process.
     pub seed: u64,
     /// The secret of the data directory that keys the hashes of its keys.

@@ -16,6 +16,7 @@ use crate::reply::ReplyWriter;
 use crate::room::Waiter;
 use crate::session::Held;
 use crate::slice::Lent;
+use crate::tally::Who;
 
 /// A request of another core that waits for room in the log.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ impl Node {
             return;
         }
         self.stats.parcels_received += 1;
+        self.start_lap();
         self.wal.note_hint(from, parcel.durable);
         if let Some(size) = parcel.memory {
             self.census.note_told(from, size);
@@ -72,11 +74,12 @@ impl Node {
             Message::Vouched(transaction) => self.transactions.note_voucher(transaction),
             Message::Unwatched { watch, slices } => self.note_unwatched(watch, slices),
             Message::Asked { id, question } => {
-                let answer = self.answer(&question, now);
-                self.note_interest(from, &answer.gates);
-                self.outbox.to(from).add_message(Message::Answered { id, answer });
+                if let Some(answer) = self.answer(id, &question, now) {
+                    self.give_answer(id, answer);
+                }
             }
             Message::Answered { id, answer } => self.note_answer(from, id, answer),
+            Message::Slow { connection, slow } => self.note_slow_elsewhere(connection, *slow),
             Message::Told { number, counts } => self.note_told(from, number, &counts),
             Message::Known { number } => self.note_known(from, number),
             Message::Published(publication) => self.take_published(from, publication, now),
@@ -143,9 +146,12 @@ impl Node {
         let admission = Admission::Own { granted };
         let task = Task { caller, command, run, args, scope: &scope, admission };
         let mut out = std::mem::take(&mut self.scratch);
+        let failures = self.stats.commands_failed;
         match self.execute(&task, now, &mut out) {
             Executed::Done(gates) => {
                 self.stats.commands_processed += 1;
+                let failed = failures != self.stats.commands_failed;
+                self.finish_call(command, args, Who::Other(address), failed, now);
                 let gates = caller.durability.waits_for(gates);
                 self.send_reply(address, &mut out, gates);
             }
@@ -215,10 +221,10 @@ impl Node {
 
     /// Puts a reply into its place among its client's.
     pub(crate) fn deliver(&mut self, address: ReturnAddress, body: Body<'_>, gates: Gates) {
-        let ReturnAddress { connection, ticket, .. } = address;
+        let ReturnAddress { connection, ticket, is_muted, .. } = address;
         let Some(mut session) = self.sessions.take(connection) else { return };
         let before = session.replies.len();
-        let is_muted = session.closed;
+        let is_muted = is_muted || session.closed;
         let pool = &mut self.pool;
         match body {
             _ if is_muted => session.replies.fill(ticket, b"", &[], pool),
@@ -328,6 +334,7 @@ impl Node {
     /// Everything is here: the jobs run, and the slices go back.
     fn run_session_jobs(&mut self, mut loan: Loan, now: Now) {
         self.stats.loans += 1;
+        self.start_lap();
         let refusal = loan.refusal.take();
         let admission = Admission::Lent { room: loan.room(), refusal: refusal.as_deref() };
         while let Some(mut job) = loan.jobs.pop_front() {
@@ -386,8 +393,13 @@ impl Node {
                 let scope = self.scope(run, command, &args);
                 let task =
                     Task { caller: *caller, command, run, args: &args, scope: &scope, admission };
+                let failures = self.stats.commands_failed;
                 let executed = self.execute(&task, now, &mut out);
-                self.stats.commands_processed += 1;
+                if matches!(executed, Executed::Done(_)) {
+                    self.stats.commands_processed += 1;
+                    let failed = failures != self.stats.commands_failed;
+                    self.finish_call(command, &args, Who::Own(&session.client), failed, now);
+                }
                 executed
             }
             Work::Watch { watch, database, words } => {
@@ -419,6 +431,10 @@ impl Node {
             Executed::Done(gates) => {
                 let mut gates = durability.waits_for(gates);
                 gates.extend(self.telling_gate(&session));
+                if job.address.is_muted {
+                    out.clear();
+                    gates.clear();
+                }
                 self.finish_job(&mut session, ticket, &mut out, &gates);
                 if self.pubsub.has_deliveries() {
                     self.deliver_published(Some(&mut session), now);

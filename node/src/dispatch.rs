@@ -21,6 +21,7 @@ use crate::parcel::{BorrowedWords, Gates, Request, ReturnAddress, Words};
 use crate::registry::{ChannelsHandler, Control, NodeRun, Run, SessionHandler};
 use crate::reply::ReplyWriter;
 use crate::session::Session;
+use crate::tally::Who;
 use crate::topology::SliceSet;
 
 /// What became of a request.
@@ -38,6 +39,8 @@ pub(crate) enum Flow {
     NeedsVacancies,
     /// Nothing was executed: the other cores are being asked.
     NeedsAnswers,
+    /// Nothing was executed: CLIENT PAUSE must end.
+    NeedsUnpause,
 }
 
 /// Replies of one client that may be under way from other cores.
@@ -57,8 +60,23 @@ impl Node {
         if session.is_executing {
             return Flow::NeedsReplies;
         }
+        let flow = self.dispatch_words(session, words, now);
+        if flow == Flow::Done {
+            session.client.commands += 1;
+            session.client.reply_mode = session.client.reply_mode.next();
+        }
+        flow
+    }
+
+    fn dispatch_words(
+        &mut self,
+        session: &mut Session,
+        words: &BorrowedWords<'_>,
+        now: Now,
+    ) -> Flow {
         let (name, args) = words.split_first().expect("a request has at least its name");
         match self.resolve(session, name, args) {
+            Ok((command, _)) if self.is_paused(session, command, now) => Flow::NeedsUnpause,
             Ok((command, args)) => match &mut session.client.transaction {
                 Some(transaction) if is_queued(command) => {
                     if self.lacks_memory(command, now) {
@@ -74,6 +92,7 @@ impl Node {
                     Flow::Done
                 }
                 _ => {
+                    session.client.last_command = Some(command);
                     let jobs = session.jobs;
                     let flow = self.dispatch_command(session, command, args, now);
                     // An EXEC that waits for slices is shown behind what it executes.
@@ -86,6 +105,9 @@ impl Node {
                 }
             },
             Err(error) => {
+                if let Some(number) = self.registry.number_of(name, args) {
+                    self.tally.note_rejected(number);
+                }
                 if let Some(transaction) = &mut session.client.transaction {
                     transaction.has_failed = true;
                 }
@@ -127,15 +149,31 @@ impl Node {
     ) -> Flow {
         match command.run {
             Run::Session(handler) | Run::Container { alone: Some(handler), .. } => {
-                self.run_session(session, handler, args, now);
+                self.run_session(session, command, handler, args, now);
                 Flow::Done
             }
             Run::Container { alone: None, .. } => {
                 unreachable!("the arity of a container asks for a subcommand")
             }
-            Run::Control(control) => self.run_control(session, control, args, now),
-            Run::Node(run) => self.run_node(session, run, args, now),
-            Run::Channels(handler) => self.run_channels(session, handler, args),
+            Run::Control(control) => {
+                let failures = self.stats.commands_failed;
+                let flow = self.run_control(session, control, args, now);
+                if flow == Flow::Done {
+                    let failed = failures != self.stats.commands_failed;
+                    self.finish_call(command, args, Who::Own(&session.client), failed, now);
+                }
+                flow
+            }
+            Run::Node(run) => self.run_node(session, command, run, args, now),
+            Run::Channels(handler) => {
+                let failures = self.stats.commands_failed;
+                let flow = self.run_channels(session, handler, args);
+                if flow == Flow::Done {
+                    let failed = failures != self.stats.commands_failed;
+                    self.finish_call(command, args, Who::Own(&session.client), failed, now);
+                }
+                flow
+            }
             Run::Keys(run) => self.run_keys(session, command, run, args, now),
         }
     }
@@ -144,33 +182,49 @@ impl Node {
     pub(crate) fn run_session(
         &mut self,
         session: &mut Session,
+        command: &'static Command<Run>,
         handler: SessionHandler,
         args: Args<'_>,
         now: Now,
     ) {
         let before = session.replies.len();
         session.replies.begin(&mut self.pool);
+        let standing = session.standing();
         let Session { client, replies, .. } = session;
         let reply = ReplyWriter::new(replies.buffer(), client.protocol);
-        let mut cx = SessionCx { client, node: self, reply, now };
-        if let Err(error) = handler(&mut cx, args) {
-            self.note_failure(session, &error);
+        let mut cx = SessionCx { client, standing, node: self, reply, now };
+        let result = handler(&mut cx, args);
+        if let Err(error) = &result {
+            self.note_failure(session, error);
         }
-        session.replies.commit(&[], &mut self.pool);
+        session.commit(&[], &mut self.pool);
         self.note_reply(session, before);
+        self.finish_call(command, args, Who::Own(&session.client), result.is_err(), now);
     }
 
     /// Runs a command that needs to know something of every core: asks first, answers then.
-    fn run_node(&mut self, session: &mut Session, run: NodeRun, args: Args<'_>, now: Now) -> Flow {
+    fn run_node(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command<Run>,
+        run: NodeRun,
+        args: Args<'_>,
+        now: Now,
+    ) -> Flow {
         // It waits until all before it have executed.
         if 0 < session.replies.vacant() {
             return Flow::NeedsReplies;
         }
+        let mut waited_us = 0;
         let answers = match session.asking.take() {
-            Some(asking) => asking.into_answers(),
+            Some(asking) => {
+                waited_us = now.monotonic_us.saturating_sub(asking.asked_us);
+                asking.into_answers()
+            }
             None => {
                 let mut ignored = Vec::new();
                 let mut cx = SessionCx {
+                    standing: session.standing(),
                     client: &mut session.client,
                     node: self,
                     reply: ReplyWriter::new(&mut ignored, Protocol::Resp2),
@@ -180,6 +234,7 @@ impl Node {
                     Ok(question) => question,
                     Err(error) => {
                         self.reply_error(session, &error);
+                        self.finish_call(command, args, Who::Own(&session.client), true, now);
                         return Flow::Done;
                     }
                 };
@@ -193,15 +248,24 @@ impl Node {
         };
         let before = session.replies.len();
         session.replies.begin(&mut self.pool);
+        let standing = session.standing();
         let Session { client, replies, .. } = session;
         let gates: Gates = answers.iter().flat_map(|answer| answer.gates.iter().copied()).collect();
         let reply = ReplyWriter::new(replies.buffer(), client.protocol);
-        let mut cx = SessionCx { client, node: self, reply, now };
-        if let Err(error) = (run.reply)(&mut cx, args, answers) {
-            self.note_failure(session, &error);
+        let mut cx = SessionCx { client, standing, node: self, reply, now };
+        let result = (run.reply)(&mut cx, args, answers);
+        if let Err(error) = &result {
+            self.note_failure(session, error);
         }
-        session.replies.commit(&gates, &mut self.pool);
+        session.commit(&gates, &mut self.pool);
         self.note_reply(session, before);
+        let who = Who::Own(&session.client);
+        if command.name == "debug|sleep" {
+            // To sleep is what it does; the others only wait for the cores they ask.
+            self.finish_call_of(command, args, who, result.is_err(), waited_us * 1000, now);
+        } else {
+            self.finish_call(command, args, who, result.is_err(), now);
+        }
         Flow::Done
     }
 
@@ -229,13 +293,14 @@ impl Node {
         };
         if let Err(error) = handler(&mut cx, args) {
             self.stats.commands_failed += 1;
+            self.tally.note_error(&error.text());
             out.clear();
             ReplyWriter::new(&mut out, session.client.protocol).error_bytes(&error.text());
         }
         self.publish_of(session, publications, &[]);
         let gate = self.telling_gate(session);
         session.replies.begin(&mut self.pool).extend_from_slice(&out);
-        session.replies.commit(gate.as_slice(), &mut self.pool);
+        session.commit(gate.as_slice(), &mut self.pool);
         self.note_reply(session, before);
         out.clear();
         self.scratch = out;
@@ -296,12 +361,15 @@ impl Node {
         let caller = session.client.caller();
         let admission = Admission::Own { granted: std::mem::take(&mut session.granted) };
         let task = Task { caller, command, run, args, scope, admission };
+        let failures = self.stats.commands_failed;
         match self.execute(&task, now, session.replies.buffer()) {
             Executed::Done(gates) => {
                 let gates = session.client.durability.waits_for(gates);
-                session.replies.commit(&gates, &mut self.pool);
+                session.commit(&gates, &mut self.pool);
                 self.stats.replies_parked += u64::from(!gates.is_empty());
                 self.note_reply(session, before);
+                let failed = failures != self.stats.commands_failed;
+                self.finish_call(command, args, Who::Own(&session.client), failed, now);
                 Flow::Done
             }
             executed @ (Executed::NeedsRoom { .. } | Executed::NeedsTurn) => {
@@ -332,7 +400,8 @@ impl Node {
     /// Leaves a place among the client's replies.
     pub(crate) fn reserve(&mut self, session: &mut Session) -> ReturnAddress {
         let ticket = session.replies.reserve();
-        ReturnAddress { core: self.core, connection: session.id, ticket }
+        let is_muted = session.client.reply_mode.is_muted();
+        ReturnAddress { core: self.core, connection: session.id, ticket, is_muted }
     }
 
     pub(crate) fn add_job(
@@ -359,18 +428,20 @@ impl Node {
         let before = session.replies.len();
         let out = session.replies.begin(&mut self.pool);
         write(&mut ReplyWriter::new(out, session.client.protocol));
-        session.replies.commit(&[], &mut self.pool);
+        session.commit(&[], &mut self.pool);
         self.note_reply(session, before);
     }
 
     pub(crate) fn reply_error(&mut self, session: &mut Session, error: &RequestError) {
         self.stats.commands_failed += 1;
+        self.tally.note_error(&error.text());
         self.reply(session, |reply| reply.error_bytes(&error.text()));
     }
 
     /// Puts an error in place of the reply that was begun.
     fn note_failure(&mut self, session: &mut Session, error: &RequestError) {
         self.stats.commands_failed += 1;
+        self.tally.note_error(&error.text());
         let out = session.replies.restart();
         ReplyWriter::new(out, session.client.protocol).error_bytes(&error.text());
     }

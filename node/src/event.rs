@@ -6,6 +6,15 @@ use base::{ConnectionId, CoreId};
 
 use crate::parcel::Parcel;
 
+/// A setting for the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    pub name: &'static str,
+    pub value: String,
+    /// It was changed since the start: the file has to have it even if it had not.
+    pub is_changed: bool,
+}
+
 /// Something that happened. Bytes are lent for the call.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -23,6 +32,8 @@ pub enum Event<'a> {
     Log(wal::Event),
     /// Another core sent this. Parcels of one core come in the order in which it sent them.
     Parcel { from: CoreId, parcel: Box<Parcel> },
+    /// A `RewriteConfig` is done, or why it is not.
+    ConfigRewritten { result: Result<(), String> },
     /// Finish what was accepted, then exit.
     Shutdown,
 }
@@ -46,6 +57,8 @@ pub enum Output<'a> {
     Log(wal::Output<'a>),
     /// Hand this to another core. If it sleeps it is to be woken, but only if `wake`.
     Parcel { to: CoreId, parcel: Box<Parcel>, wake: bool },
+    /// Write these settings into the configuration file, and tell with `ConfigRewritten`.
+    RewriteConfig { file: String, settings: Vec<InForce> },
     /// Everything acknowledged is durable and everything sent has left: exit with success.
     Exit,
 }
@@ -58,5 +71,6 @@ pub(crate) enum Pending {
     Close { id: ConnectionId },
     StopReceive { id: ConnectionId },
     StartReceive { id: ConnectionId },
+    RewriteConfig { file: String, settings: Vec<InForce> },
     Exit,
 }

@@ -113,6 +113,7 @@ impl Node {
             Ok(executed) => executed,
             Err((error, gates)) => {
                 self.stats.commands_failed += 1;
+                self.tally.note_error(&error.text());
                 out.truncate(start);
                 let mut reply = ReplyWriter::new(out, task.caller.protocol);
                 reply.error_bytes(&error.text());

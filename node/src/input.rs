@@ -25,6 +25,11 @@ impl Input {
         &self.bytes[self.start..]
     }
 
+    /// Bytes that are allocated and hold nothing.
+    pub(crate) fn free(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
     /// Adds what came; `more` bytes at least are known to follow.
     pub(crate) fn keep(&mut self, bytes: &[u8], more: usize) {
         self.bytes.extend_from_slice(bytes);

@@ -21,6 +21,7 @@ use crate::planted::Plant;
 use crate::registry::{Control, Run};
 use crate::reply::ReplyWriter;
 use crate::session::Session;
+use crate::tally::Who;
 use crate::topology::SliceSet;
 use crate::watches::WatchId;
 
@@ -56,6 +57,10 @@ impl Transaction {
         let name_words = request.len() - arg_count;
         self.size += words.size() + size_of::<Queued>();
         self.commands.push(Queued { command, words, name_words, asking: None });
+    }
+
+    pub(crate) fn has_write(&self) -> bool {
+        self.commands.iter().any(|queued| queued.command.is_write())
     }
 
     /// Bytes held.
@@ -246,6 +251,10 @@ impl Node {
     }
 
     fn exec(&mut self, session: &mut Session, now: Now) -> Flow {
+        // It waits until all before it have executed, on whatever slices.
+        if 0 < session.replies.vacant() {
+            return Flow::NeedsReplies;
+        }
         let Some(mut transaction) = session.client.transaction.take() else {
             let error = RequestError::Static("ERR EXEC without MULTI");
             self.reply_error(session, &error);
@@ -293,7 +302,7 @@ impl Node {
         if let Some(watching) = watching {
             slices.extend(&watching.slices);
         }
-        if session.jobs == 0 && self.is_here(&Scope::Many(slices)) {
+        if self.is_here(&Scope::Many(slices)) {
             let admission = Admission::Own { granted: std::mem::take(&mut session.granted) };
             let before = session.replies.len();
             let mut out = std::mem::take(&mut self.scratch);
@@ -311,7 +320,7 @@ impl Node {
                     let mut gates = session.client.durability.waits_for(gates);
                     gates.extend(self.telling_gate(session));
                     session.replies.begin(&mut self.pool).extend_from_slice(&out);
-                    session.replies.commit(&gates, &mut self.pool);
+                    session.commit(&gates, &mut self.pool);
                     self.output_size += session.replies.len() - before;
                     Flow::Done
                 }
@@ -362,6 +371,7 @@ impl Node {
                     let args = &words[queued.name_words..];
                     let mut ignored = Vec::new();
                     let mut cx = SessionCx {
+                        standing: session.standing(),
                         client: &mut session.client,
                         node: self,
                         reply: ReplyWriter::new(&mut ignored, Protocol::Resp2),
@@ -426,6 +436,7 @@ impl Node {
             let words = queued.words.borrow();
             let args = &words[queued.name_words..];
             let start = out.len();
+            let failures = self.stats.commands_failed;
             match queued.command.run {
                 Run::Keys(run) => {
                     let scope = self.scope(run, queued.command, args);
@@ -448,25 +459,27 @@ impl Node {
                     }
                 }
                 Run::Session(handler) | Run::Container { alone: Some(handler), .. } => {
+                    let standing = session.standing();
                     let client = &mut session.client;
                     let reply = ReplyWriter::new(out, client.protocol);
-                    let mut cx = SessionCx { client, node: self, reply, now };
+                    let mut cx = SessionCx { client, standing, node: self, reply, now };
                     let result = handler(&mut cx, args);
                     self.finish_queued(session, result, start, out);
                 }
                 Run::Node(run) => {
+                    let standing = session.standing();
                     let client = &mut session.client;
                     let result = match queued.asking.take() {
                         Some(asking) => {
                             let answers = asking.into_answers();
                             answers.iter().for_each(|one| add_gates(&mut gates, &one.gates));
                             let reply = ReplyWriter::new(out, client.protocol);
-                            let mut cx = SessionCx { client, node: self, reply, now };
+                            let mut cx = SessionCx { client, standing, node: self, reply, now };
                             (run.reply)(&mut cx, args, answers)
                         }
                         None => {
                             let reply = ReplyWriter::new(out, client.protocol);
-                            let mut cx = SessionCx { client, node: self, reply, now };
+                            let mut cx = SessionCx { client, standing, node: self, reply, now };
                             (run.ask)(&mut cx, args).map(|_| ())
                         }
                     };
@@ -491,6 +504,8 @@ impl Node {
                     unreachable!("it is never queued")
                 }
             }
+            let failed = failures != self.stats.commands_failed;
+            self.finish_call(queued.command, args, Who::Own(&session.client), failed, now);
             self.feed_monitors(&session.client, queued.command, &words, now);
         }
         let waits = session.client.durability.waits_for(gates.clone());
@@ -575,6 +590,7 @@ impl Node {
         self.stats.commands_processed += 1;
         if let Err(error) = result {
             self.stats.commands_failed += 1;
+            self.tally.note_error(&error.text());
             out.truncate(start);
             ReplyWriter::new(out, session.client.protocol).error_bytes(&error.text());
         }

@@ -30,19 +30,24 @@ use crate::event::{Event, Output, Pending};
 use crate::eviction::Eviction;
 use crate::expiry_cycle::ExpiryCycle;
 use crate::idle::IdleCheck;
+use crate::latency::LatencyLog;
+use crate::later::Deferred;
 use crate::loans::Loans;
 use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
+use crate::pause::Pause;
 use crate::planted::{Plant, Planted};
-use crate::pubsub::{PubSub, configured_classes};
+use crate::pubsub::PubSub;
 use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
 use crate::session::{Session, Sessions};
 use crate::settings::Settings;
 use crate::slices::Slices;
-use crate::stats::Stats;
+use crate::slow_log::SlowLog;
+use crate::stats::{Pace, Stats};
+use crate::tally::Tally;
 use crate::topology::{SliceSet, Topology};
 use crate::transactions::Transactions;
 use crate::watches::WatchId;
@@ -87,12 +92,20 @@ pub struct Node {
     /// Frames on their way to the disk, and the bytes of effects in them.
     frames: VecDeque<(FrameSequence, usize)>,
     pub(crate) stats: Stats,
+    pub(crate) pace: Pace,
+    pub(crate) tally: Tally,
+    pub(crate) slow_log: SlowLog,
+    pub(crate) latency: LatencyLog,
+    /// When the last command ended, by the stopwatch.
+    pub(crate) lap_ns: u64,
+    pub(crate) settings: Settings,
+    /// What CONFIG REWRITE compares with.
+    pub(crate) settings_at_start: Box<Settings>,
     pub(crate) started_us: u64,
     pub(crate) planted: Planted,
     pub(crate) prng: Prng,
     /// What the last command left beside its reply.
     pub(crate) notes: Notes,
-    pub(crate) settings: Settings,
     pub(crate) census: Census,
     pub(crate) expiry: ExpiryCycle,
     pub(crate) eviction: Eviction,
@@ -121,10 +134,12 @@ pub struct Node {
     pub(crate) stalled_numbered: u64,
     /// Sessions held until their replies drain.
     pub(crate) stuck: Vec<ConnectionId>,
+    pub(crate) pause: Pause,
     /// Watches that ended while their slice was lent.
     pub(crate) unwatched: Vec<(SliceId, WatchId)>,
     pub(crate) watches_numbered: u32,
     pub(crate) asked: u64,
+    pub(crate) deferred: Vec<Deferred>,
     /// A reply that is made before its place is known.
     pub(crate) scratch: Vec<u8>,
     /// Bytes of replies that no client's kernel has taken yet, parked or not.
@@ -166,17 +181,19 @@ impl Node {
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
         let parked = (0..=topology.slices()).map(|_| Parked::default());
+        let settings = Settings::new(&config);
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
             notes: Notes::default(),
-            settings: Settings::new(&config),
+            notify_classes: settings.notify_classes,
+            settings_at_start: Box::new(settings.clone()),
+            settings,
             census: Census::new(topology.cores(), topology.slices()),
             expiry: ExpiryCycle::default(),
             eviction: Eviction::default(),
             idle: IdleCheck::default(),
             untidy: SliceSet::default(),
-            notify_classes: configured_classes(&config.settings),
             pubsub: PubSub::new(core, topology.cores()),
             sessions: Sessions::default(),
             parked: parked.collect(),
@@ -191,9 +208,11 @@ impl Node {
             stalled: VecDeque::new(),
             stalled_numbered: 0,
             stuck: Vec::new(),
+            pause: Pause::default(),
             unwatched: Vec::new(),
             watches_numbered: 0,
             asked: 0,
+            deferred: Vec::new(),
             scratch: Vec::new(),
             output_size: 0,
             input_size: 0,
@@ -203,6 +222,11 @@ impl Node {
             drained: 0,
             phase: Phase::Starting,
             stats: Stats::default(),
+            pace: Pace::default(),
+            tally: Tally::default(),
+            slow_log: SlowLog::default(),
+            latency: LatencyLog::default(),
+            lap_ns: 0,
             started_us: now.monotonic_us,
             transactions: Transactions::new(core),
             loans: Loans::new(core, topology),
@@ -218,13 +242,14 @@ impl Node {
     /// Takes one event.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
         match event {
-            Event::Accepted { id, peer, .. } => self.accept(id, peer, now),
+            Event::Accepted { id, peer, local } => self.accept(id, peer, local, now),
             Event::Received { id, bytes } => self.receive(id, bytes, now),
             Event::Sent { id, buffer } => self.note_sent(id, buffer, now),
             Event::Ended { id } => self.note_ended(id),
             Event::Closed { id } => self.forget(id),
             Event::Log(event) => self.wal.handle(event, now),
             Event::Parcel { from, parcel } => self.take_parcel(from, parcel, now),
+            Event::ConfigRewritten { result } => self.note_rewritten(result),
             Event::Shutdown => {
                 for core in self.topology.others(self.core) {
                     self.outbox.to(core).add_message(Message::Shutdown);
@@ -237,9 +262,11 @@ impl Node {
     /// Closes the batch, settles what became durable, releases replies. Once per turn.
     pub fn close_turn(&mut self, now: Now) {
         self.stats.turns += 1;
+        self.pace.sample(&self.stats, now);
         self.grant_room();
         self.run_stalled(now);
         self.wake_stuck();
+        self.end_pause(now);
         self.run_held(now);
         self.wal.handle_time(now);
         if self.phase != Phase::Starting {
@@ -252,6 +279,7 @@ impl Node {
             self.close_batch(now);
         }
         self.settle(now);
+        self.answer_deferred(now);
         self.release_held(now);
         self.cut_off_slow(now);
         self.tell_topics();
@@ -274,6 +302,9 @@ impl Node {
                 Pending::Close { id } => Output::Close { id },
                 Pending::StopReceive { id } => Output::StopReceive { id },
                 Pending::StartReceive { id } => Output::StartReceive { id },
+                Pending::RewriteConfig { file, settings } => {
+                    Output::RewriteConfig { file, settings }
+                }
                 Pending::Exit => Output::Exit,
             });
         }
@@ -297,7 +328,9 @@ impl Node {
             }
         };
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
-        [deadline, relief, self.upkeep_timeout(), self.slow_deadline_us(), self.wal.poll_timeout()]
+        let (pause, upkeep) = (self.pause.until_us(), self.upkeep_timeout());
+        let (deferred, slow) = (self.deferred_us(), self.slow_deadline_us());
+        [deadline, relief, pause, upkeep, deferred, slow, self.wal.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -363,6 +396,18 @@ impl Node {
     /// The disk is full: writes are refused.
     pub fn log_refuses(&self) -> bool {
         self.wal.refuses_writes().is_some()
+    }
+
+    /// From here on these settings are in force.
+    pub(crate) fn set_settings(&mut self, settings: Settings) {
+        self.notify_classes = settings.notify_classes;
+        self.config.clients_max = settings.clients_max;
+        self.config.durability = settings.durability;
+        self.config.durability_floor = settings.durability_floor;
+        self.config.memory_durability_age_us = settings.memory_durability_age_ms * 1000;
+        self.config.password.clone_from(&settings.password);
+        self.config.protected_mode = settings.protected_mode;
+        self.settings = settings;
     }
 
     /// Plants a bug for the simulator to find; nothing without the feature `planted`.

@@ -19,6 +19,7 @@ use crate::pubsub::Publication;
 use crate::pubsub::topics::Count;
 use crate::registry::Run;
 use crate::slice::Lent;
+use crate::slow_log::SlowCommand;
 use crate::transactions::TransactionId;
 use crate::watches::WatchId;
 
@@ -31,6 +32,8 @@ pub(crate) struct ReturnAddress {
     pub(crate) core: CoreId,
     pub(crate) connection: ConnectionId,
     pub(crate) ticket: Ticket,
+    /// The client wants no reply (CLIENT REPLY).
+    pub(crate) is_muted: bool,
 }
 
 /// Owner: whoever has it; it moves.
@@ -95,6 +98,11 @@ pub(crate) enum Message {
     Answered {
         id: AskId,
         answer: Answer,
+    },
+    /// A command of the receiver's client took long.
+    Slow {
+        connection: ConnectionId,
+        slow: Box<SlowCommand>,
     },
     /// So many have subscribed on the sending core: a telling, and its number.
     Told {

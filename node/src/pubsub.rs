@@ -161,12 +161,6 @@ impl PubSub {
     }
 }
 
-/// The notifications that the settings ask for.
-pub(crate) fn configured_classes(settings: &[(String, String)]) -> Classes {
-    let setting = settings.iter().find(|(name, _)| name == "notify-keyspace-events");
-    setting.and_then(|(_, letters)| Classes::parse(letters.as_bytes())).unwrap_or_default()
-}
-
 impl Node {
     /// From here on these keyspace notifications are wanted (`notify-keyspace-events`). To be
     /// called on every core.

@@ -81,6 +81,8 @@ pub(crate) struct Registry {
     /// The first of them, which COMMAND lists.
     listed: usize,
     by_name: Map<&'static [u8], usize>,
+    /// Containers, and the number of the first subcommand of each.
+    containers: Vec<(usize, usize)>,
 }
 
 /// The longest name that is looked up.
@@ -105,12 +107,50 @@ impl Registry {
             .map(|(at, command)| (command.name.as_bytes(), at))
             .collect();
         assert!(by_name.len() == commands.len(), "every name is declared once");
-        Self { commands, listed, by_name }
+        let mut containers = Vec::new();
+        let mut numbered = commands.len();
+        for (at, command) in commands.iter().enumerate() {
+            let count = command.run.subcommands().len();
+            if 0 < count {
+                containers.push((at, numbered));
+                numbered += count;
+            }
+        }
+        Self { commands, listed, by_name, containers }
     }
 
     /// Every command, sorted by name; subcommands are inside their containers.
     pub(crate) fn commands(&self) -> &[Command<Run>] {
         &self.commands[..self.listed]
+    }
+
+    /// A number for each command and subcommand, from zero.
+    pub(crate) fn number(&self, command: &'static Command<Run>) -> usize {
+        if let Some(at) = place_in(&self.commands, command) {
+            return at;
+        }
+        let of_container = self.containers.iter().find_map(|(at, first)| {
+            let place = place_in(self.commands[*at].run.subcommands(), command)?;
+            Some(first + place)
+        });
+        of_container.expect("every command is found here")
+    }
+
+    /// The number of the command or subcommand that a request names, whatever is wrong with it.
+    pub(crate) fn number_of(&'static self, name: &[u8], args: Args<'_>) -> Option<usize> {
+        let command = self.find(name)?;
+        let subcommand = args.first().and_then(|word| command.subcommand(word));
+        Some(self.number(subcommand.unwrap_or(command)))
+    }
+
+    /// The name of the command of that number.
+    pub(crate) fn name_of(&self, number: usize) -> &'static str {
+        if let Some(command) = self.commands.get(number) {
+            return command.name;
+        }
+        let container = self.containers.iter().rev().find(|(_, first)| *first <= number);
+        let (at, first) = container.expect("every number is a command's");
+        self.commands[*at].run.subcommands()[number - first].name
     }
 
     /// The command called `name`, in any case.
@@ -158,6 +198,15 @@ fn on_slice(command: &Command<engine::Run>) -> Command<Run> {
         run => Run::Keys(run),
     };
     Command { name, summary, since, complexity, group, arity, keys, acl, flags, tips, run }
+}
+
+/// Where `command` lies among `commands`, if it is one of them.
+fn place_in(commands: &[Command<Run>], command: &Command<Run>) -> Option<usize> {
+    let range = commands.as_ptr_range();
+    let command = std::ptr::from_ref(command);
+    range
+        .contains(&command)
+        .then(|| (command.addr() - range.start.addr()) / size_of::<Command<Run>>())
 }
 
 fn unknown(name: &[u8], args: Args<'_>) -> RequestError {

@@ -3,6 +3,14 @@
 use engine::ReplySink;
 use net::{Encoder, Protocol};
 
+/// The version of a protocol, as HELLO counts.
+pub(crate) fn number_of(protocol: Protocol) -> i64 {
+    match protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    }
+}
+
 /// `net`'s encoder as the sink that `engine`'s handlers write to.
 #[derive(Debug)]
 pub(crate) struct ReplyWriter<'a> {
@@ -18,6 +26,11 @@ impl<'a> ReplyWriter<'a> {
     /// From here on the client reads `protocol` (HELLO).
     pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
+    }
+
+    /// Whether the client knows attributes; if so, `count` pairs follow, and then the reply.
+    pub(crate) fn attribute(&mut self, count: usize) -> bool {
+        self.encoder().attribute(count)
     }
 
     /// An error whose text may hold bytes a client sent.

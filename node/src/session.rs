@@ -8,13 +8,16 @@
 use std::net::SocketAddr;
 
 use base::{ConnectionId, Gate};
-use net::{Decoder, Protocol, ReplyQueue};
+use engine::Command;
+use net::{BufferPool, Decoder, Protocol, ReplyQueue};
 
 use crate::ask::Asking;
 use crate::durability::Durability;
 use crate::input::Input;
 use crate::multi::{Transaction, Watching};
 use crate::pubsub::Subscriptions;
+use crate::pubsub::topics::Kind;
+use crate::registry::Run;
 
 /// Owner: core.
 #[derive(Debug)]
@@ -70,6 +73,9 @@ pub(crate) struct Client {
     /// What CLIENT ID answers.
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
+    /// The address of ours that it connected to.
+    pub(crate) local: SocketAddr,
+    pub(crate) connected_us: u64,
     pub(crate) name: Vec<u8>,
     pub(crate) library_name: Vec<u8>,
     pub(crate) library_version: Vec<u8>,
@@ -79,11 +85,67 @@ pub(crate) struct Client {
     pub(crate) durability: Durability,
     /// Reads count as uses of keys.
     pub(crate) touches: bool,
+    /// CLIENT NO-EVICT.
+    pub(crate) is_never_evicted: bool,
+    /// READONLY: it would read from a replica.
+    pub(crate) is_read_only: bool,
+    pub(crate) reply_mode: ReplyMode,
+    pub(crate) last_command: Option<&'static Command<Run>>,
+    pub(crate) commands: u64,
+    pub(crate) net_input_bytes: u64,
+    pub(crate) net_output_bytes: u64,
     /// What was queued since MULTI.
     pub(crate) transaction: Option<Box<Transaction>>,
     pub(crate) subscriptions: Subscriptions,
     /// Nothing more is read; the connection ends once every reply has left.
     pub(crate) closing: bool,
+}
+
+/// Which replies a client wants (CLIENT REPLY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// Not the next command's.
+    SkipNext,
+    /// Not that of the command being executed.
+    Skip,
+}
+
+impl ReplyMode {
+    pub(crate) fn is_muted(self) -> bool {
+        self != Self::On
+    }
+
+    /// The mode for the command after this one.
+    pub(crate) fn next(self) -> Self {
+        match self {
+            Self::On | Self::Skip => Self::On,
+            Self::Off => Self::Off,
+            Self::SkipNext => Self::Skip,
+        }
+    }
+}
+
+/// What of its session a command may want to show.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Standing {
+    /// The place of the connection in its core's table.
+    pub(crate) place: u32,
+    /// When the client last sent something.
+    pub(crate) received_us: u64,
+    pub(crate) query_size: usize,
+    pub(crate) query_free: usize,
+    pub(crate) output_size: usize,
+    pub(crate) subscriptions: usize,
+    pub(crate) patterns: usize,
+    pub(crate) shard_subscriptions: usize,
+    /// Whether keys are watched: how many is known to their slices only.
+    pub(crate) watched: u8,
+    pub(crate) is_sending: bool,
+    pub(crate) is_held: bool,
+    pub(crate) is_monitor: bool,
 }
 
 /// What must happen before a session's input is executed further.
@@ -101,6 +163,8 @@ pub(crate) enum Held {
     Vacancies,
     /// Other cores were asked something.
     Answers,
+    /// CLIENT PAUSE must end.
+    Pause,
 }
 
 impl Session {
@@ -130,6 +194,34 @@ impl Session {
             flush_queued: false,
             run_queued: false,
             closed: false,
+        }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        let subscriptions = &self.client.subscriptions;
+        Standing {
+            place: self.id.index,
+            received_us: self.received_us,
+            query_size: self.input.rest().len(),
+            query_free: self.input.free() + self.decoder.allocated(),
+            output_size: self.output_size(),
+            subscriptions: subscriptions.len(Kind::Channel),
+            patterns: subscriptions.len(Kind::Pattern),
+            shard_subscriptions: subscriptions.len(Kind::ShardChannel),
+            watched: u8::from(self.watching.is_some()),
+            is_sending: self.sending.is_some(),
+            is_held: matches!(self.held, Some(Held::Pause)),
+            is_monitor: 0 < subscriptions.len(Kind::Monitor),
+        }
+    }
+
+    /// Ends the reply that was begun. A client that wants none gets none.
+    pub(crate) fn commit(&mut self, gates: &[Gate], pool: &mut BufferPool) {
+        if self.client.reply_mode.is_muted() {
+            self.replies.restart();
+            self.replies.commit(&[], pool);
+        } else {
+            self.replies.commit(gates, pool);
         }
     }
 
@@ -196,6 +288,10 @@ impl Sessions {
         let session = self.take(id)?;
         self.count -= 1;
         Some(session)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.table.iter_mut().filter_map(Option::as_deref_mut)
     }
 
     /// Places there are, taken or not.

@@ -1,8 +1,15 @@
 //! What may be changed while the node runs (CONFIG SET). Every core has its own copy.
 
-use engine::AccessPolicy;
+mod table;
+
+use std::collections::BTreeMap;
+
+use engine::{AccessPolicy, Classes};
 
 use crate::config::Config;
+use crate::durability::Durability;
+
+pub use table::{Effect, SETTINGS, Setting};
 
 /// Owner: core.
 #[derive(Clone, Debug)]
@@ -29,17 +36,41 @@ pub struct Settings {
     /// Bytes of requests a client may have sent that were not executed
     /// (`client-query-buffer-limit`).
     pub query_size_max: usize,
+    /// When a write is answered, for clients that connect from now on (`durability`).
+    pub durability: Durability,
+    /// `durability-floor`.
+    pub durability_floor: Durability,
+    /// `memory-durability-age`.
+    pub memory_durability_age_ms: u64,
+    /// `requirepass`.
+    pub password: Option<Vec<u8>>,
+    /// `protected-mode`.
+    pub protected_mode: bool,
+    /// A command that takes so long is remembered; below zero: none (`slowlog-log-slower-than`).
+    pub slowlog_slower_than_us: i64,
+    /// How many are (`slowlog-max-len`).
+    pub slowlog_len_max: usize,
+    /// The time of each execution is recorded by command (`latency-tracking`).
+    pub latency_tracking: bool,
+    /// `latency-tracking-info-percentiles`.
+    pub latency_percentiles: Vec<f64>,
+    /// What takes so long is remembered; zero: nothing (`latency-monitor-threshold`).
+    pub latency_threshold_ms: u64,
+    /// Keyspace notifications that are published (`notify-keyspace-events`).
+    pub notify_classes: Classes,
+    /// What is accepted because another server needs it, or will be needed, by name.
+    pub kept: BTreeMap<&'static str, String>,
 }
 
-impl Settings {
-    pub(crate) fn new(config: &Config) -> Self {
+impl Default for Settings {
+    fn default() -> Self {
         Self {
             active_expire: true,
             active_expire_effort: 1,
-            memory_max: config.facts.total_memory / 100 * MEMORY_SHARE_PERCENT,
+            memory_max: 0,
             memory_policy: MemoryPolicy::default(),
             memory_samples: 5,
-            clients_max: config.clients_max,
+            clients_max: 10_000,
             timeout_s: 0,
             output_limit: OutputLimit::default(),
             pubsub_output_limit: OutputLimit {
@@ -48,7 +79,40 @@ impl Settings {
                 soft_s: 60,
             },
             query_size_max: base::limits::QUERY_BUFFER_SIZE_MAX,
+            durability: Durability::Local,
+            durability_floor: Durability::Memory,
+            memory_durability_age_ms: 1000,
+            password: None,
+            protected_mode: true,
+            slowlog_slower_than_us: 10_000,
+            slowlog_len_max: 128,
+            latency_tracking: true,
+            latency_percentiles: vec![50.0, 99.0, 99.9],
+            latency_threshold_ms: 0,
+            notify_classes: Classes::default(),
+            kept: BTreeMap::new(),
         }
+    }
+}
+
+impl Settings {
+    /// The settings a node starts with.
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut settings = Self {
+            memory_max: config.facts.total_memory / 100 * MEMORY_SHARE_PERCENT,
+            clients_max: config.clients_max,
+            durability: config.durability,
+            durability_floor: config.durability_floor,
+            memory_durability_age_ms: config.memory_durability_age_us / 1000,
+            password: config.password.clone(),
+            protected_mode: config.protected_mode,
+            ..Self::default()
+        };
+        for (name, value) in &config.given {
+            let setting = Setting::find(name.as_bytes()).expect("what was given was checked");
+            setting.set(&mut settings, value).expect("what was given was checked");
+        }
+        settings
     }
 }
 

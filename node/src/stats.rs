@@ -1,5 +1,7 @@
 //! Counters of one core, for INFO.
 
+use base::Now;
+
 /// Owner: core.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stats {
@@ -38,4 +40,58 @@ pub(crate) struct Stats {
     pub(crate) subscribers_cut_off: u64,
     /// Times slices of other cores were borrowed.
     pub(crate) loans: u64,
+}
+
+/// How fast a core goes, from the counters of one moment and of a later one. Owner: core.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pace {
+    sampled_us: u64,
+    commands: u64,
+    input_bytes: u64,
+    output_bytes: u64,
+    rates: Rates,
+}
+
+/// Per second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rates {
+    pub(crate) commands: u64,
+    pub(crate) input_bytes: u64,
+    pub(crate) output_bytes: u64,
+}
+
+/// A rate is of at least so long.
+const SAMPLE_US: u64 = 1_000_000;
+
+impl Pace {
+    /// Takes a sample if the last one is old enough.
+    pub(crate) fn sample(&mut self, stats: &Stats, now: Now) {
+        if now.monotonic_us < self.sampled_us + SAMPLE_US {
+            return;
+        }
+        *self = Self {
+            sampled_us: now.monotonic_us,
+            commands: stats.commands_processed,
+            input_bytes: stats.net_input_bytes,
+            output_bytes: stats.net_output_bytes,
+            rates: self.rates(stats, now),
+        };
+    }
+
+    /// A core that has slept meanwhile was slower than its last sample tells.
+    pub(crate) fn rates(&self, stats: &Stats, now: Now) -> Rates {
+        let elapsed_us = now.monotonic_us.saturating_sub(self.sampled_us);
+        if elapsed_us < SAMPLE_US {
+            return self.rates;
+        }
+        let rate = |now: u64, then: u64| {
+            // The counters may have been set to zero.
+            (u128::from(now.saturating_sub(then)) * 1_000_000 / u128::from(elapsed_us)) as u64
+        };
+        Rates {
+            commands: rate(stats.commands_processed, self.commands),
+            input_bytes: rate(stats.net_input_bytes, self.input_bytes),
+            output_bytes: rate(stats.net_output_bytes, self.output_bytes),
+        }
+    }
 }

@@ -10,4 +10,4 @@ mod replace;
 pub use directory::{DirectoryError, DirectoryLock, LockError, check_direct_writes, file_system};
 pub use mapped::MappedReader;
 pub use reader::{DirectReader, FileSize};
-pub use replace::replace;
+pub use replace::{flush, replace};

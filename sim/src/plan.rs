@@ -98,6 +98,8 @@ impl Plan {
             output_size_pause: self.output_size_pause,
             output_budget: 16 * self.output_size_pause,
             entry_size_max: base::limits::ENTRY_SIZE_MAX,
+            given: Vec::new(),
+            stopwatch: || 0,
             settings: Vec::new(),
             facts: node::Facts::default(),
             seed: self.seed ^ incarnation.wrapping_mul(0x2545_f491_4f6c_dd1d),

@@ -109,3 +109,67 @@ fn what_was_made_in_the_image_of_a_directive_keeps_it_until_the_next_start() {
         assert!(!is_fixed || directive.change == Change::AtStart, "{}", directive.name);
     }
 }
+
+/// Red when a directive is declared that the documentation does not have. UPDATE_DOCS=1 writes it.
+#[test]
+fn the_documentation_lists_every_directive() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let wanted = documentation();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &wanted).expect("the documentation can be written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == wanted, "run: UPDATE_DOCS=1 cargo test the_documentation_lists");
+}
+
+fn documentation() -> String {
+    let mut text = "# Directives\n\nThis page is generated from the declarations: `UPDATE_DOCS=1 \
+                    cargo test the_documentation_lists` writes it.\n\nA directive is a line of \
+                    the configuration file, a flag of `toroid serve`, and a name of CONFIG GET. \
+                    What CONFIG SET can change says so.\n\n* **takes effect**: it does what it \
+                    says.\n* **states**: the value is what Toroid does anyway; no other is \
+                    accepted, and the refusal says why.\n* **is kept**: accepted and shown for \
+                    tools that set it; it changes nothing yet.\n\n"
+        .to_owned();
+    text.push_str("| Directive | Default | Effect | Change | Meaning |\n|---|---|---|---|---|\n");
+    let mut rows = Vec::new();
+    let cell = |text: &str| format!("`{}`", if text.is_empty() { "\"\"" } else { text });
+    for directive in DIRECTIVES {
+        let setting = node::Setting::find(directive.name.as_bytes());
+        let change = if setting.is_some() { "CONFIG SET" } else { "at the start" };
+        let (name, doc) = (directive.name, directive.doc);
+        let default = cell(directive.default);
+        rows.push(format!("| `{name}` | {default} | takes effect | {change} | {doc} |"));
+    }
+    for setting in node::SETTINGS {
+        let name = setting.name;
+        if DIRECTIVES.iter().any(|directive| directive.name == name) {
+            continue;
+        }
+        let effect = match setting.effect {
+            node::Effect::Takes => "takes effect",
+            node::Effect::States => "states",
+            node::Effect::Nothing => "is kept",
+        };
+        let alias = setting.alias.map(|alias| format!(" (`{alias}`)")).unwrap_or_default();
+        let default = cell(&setting.default_value());
+        let doc = setting.doc;
+        rows.push(format!("| `{name}`{alias} | {default} | {effect} | CONFIG SET | {doc} |"));
+    }
+    rows.sort();
+    for row in rows {
+        text.push_str(&row);
+        text.push('\n');
+    }
+    text
+}
+
+/// Red when a setting of the node is not read from the file or is not checked there.
+#[test]
+fn settings_of_the_node_are_read_and_checked() {
+    let config = set("maxmemory", &["1gb"]).expect("is a size");
+    assert_eq!(config.given, [("maxmemory".to_owned(), b"1gb".to_vec())]);
+    assert!(set("client-output-buffer-limit", &["normal", "0", "0", "0"]).is_ok());
+    assert!(refusal("maxmemory-policy", &["some"]).contains("must be one of"));
+    assert!(refusal("cluster-enabled", &["yes"]).contains("cluster mode is not there yet"));
+}

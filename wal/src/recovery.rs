@@ -72,6 +72,15 @@ pub struct Recovered {
     pub(crate) planted: Planted,
 }
 
+impl Recovered {
+    /// The files whose last writes may lie in a cache: to be flushed before anything that was
+    /// read is used (PROTOCOL F11). [`Wal`](crate::Wal) does it for the log it goes on with.
+    pub fn tail(&self) -> impl Iterator<Item = LogFile> {
+        let segments = self.files.tail.iter().map(|id| LogFile::Segment(*id));
+        segments.chain(self.files.hard_state.then_some(LogFile::HardState))
+    }
+}
+
 /// What becomes of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Files {

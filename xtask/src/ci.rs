@@ -11,9 +11,11 @@ use crate::{lint, readme, status, steps};
 /// How much of each a push runs, and how much is run by hand before an issue closes.
 const SEEDS_CI: u64 = 1_000;
 const ROUNDS_CI: u64 = 10;
+const COMMANDS_CI: u64 = 50_000;
 pub(crate) const SEEDS_LONG: u64 = 10_000;
 pub(crate) const ROUNDS_LONG: u64 = 200;
 pub(crate) const CUTS_LONG: u64 = 50;
+pub(crate) const COMMANDS_LONG: u64 = 200_000;
 
 type Step = (&'static str, fn(&Path) -> Result<Outcome, String>);
 
@@ -31,6 +33,8 @@ const CI: &[Step] = &[
     ("simulator's plants", steps::plants),
     ("durability", |root| steps::durability(root, ROUNDS_CI)),
     ("clients", steps::clients),
+    ("conformance", steps::conformance),
+    ("differential", |root| steps::differential(root, COMMANDS_CI)),
     ("logs left behind", steps::verify_logs),
 ];
 
@@ -41,6 +45,8 @@ const LONG: &[Step] = &[
     ("power cuts", |root| steps::powercut(root, CUTS_LONG)),
     ("rigs", steps::rigs),
     ("clients", steps::clients),
+    ("conformance", steps::conformance_full),
+    ("differential", |root| steps::differential(root, COMMANDS_LONG)),
     ("fresh clone", readme::fresh),
 ];
 

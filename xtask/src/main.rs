@@ -31,7 +31,8 @@ cargo xtask durability [--rounds N]   kill -9 under load, 200 rounds by default
 cargo xtask powercut [--cuts N]   cuts on a disk that loses what was not flushed, 50 by default
 cargo xtask rigs                  order of flush and reply, failing writes, a full disk
 cargo xtask clients               real clients against the server
-cargo xtask conformance           the server against a real one
+cargo xtask conformance [--full]  the Valkey suite: no less than recorded; or records it anew
+cargo xtask differential [--commands N]   random commands, compared with Valkey, 200000 by default
 cargo xtask fresh                 the README's commands in a fresh clone with nothing inherited
 cargo xtask long                  all of these at full length, before an issue closes
 ";
@@ -66,6 +67,10 @@ fn main() -> ExitCode {
         Some((&"rigs", [])) => steps::rigs(&root),
         Some((&"clients", [])) => steps::clients(&root),
         Some((&"conformance", [])) => steps::conformance(&root),
+        Some((&"conformance", ["--full"])) => steps::conformance_full(&root),
+        Some((&"differential", _)) => {
+            number("--commands", ci::COMMANDS_LONG).and_then(|n| steps::differential(&root, n))
+        }
         Some((&"fresh", [])) => readme::fresh(&root),
         _ => {
             eprint!("{USAGE}");

@@ -20,6 +20,7 @@ const NAMES: &[&str] = &[
     steps::CUTS,
     steps::CLIENTS,
     steps::CONFORMANCE,
+    steps::COMPARED,
 ];
 
 /// The two columns of numbers.

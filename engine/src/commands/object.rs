@@ -141,7 +141,7 @@ fn found<'a>(cx: &mut ReadCx<'a>, args: Args<'_>) -> Option<Entry<'a>> {
 const EMBEDDED_SIZE_MAX: usize = 44;
 
 /// What Redis would tell: a string that was changed in place is raw, whatever it spells.
-fn encoding(entry: Entry<'_>) -> &'static str {
+pub fn encoding(entry: Entry<'_>) -> &'static str {
     match entry.string() {
         Some(_) if entry.is_raw() => "raw",
         Some(value) if parse_integer(value).is_some() => "int",

@@ -1,4 +1,8 @@
-//! CLIENT: what a connection is called, who made it, how durable its writes are.
+//! CLIENT: what a connection is called, who made it, how durable its writes are, what it is owed;
+//! who else is connected, and what becomes of them.
+
+mod control;
+mod roster;
 
 use engine::{Acl, Args, Arity, Command, Flag, Group, Keys, ReplySink, is_sorted};
 
@@ -9,7 +13,28 @@ use crate::registry::Run;
 
 pub(crate) const FAMILY: &[Command<Run>] = &[CLIENT];
 
-const SUBCOMMANDS: &[Command<Run>] = &[DURABILITY, GETNAME, HELP, ID, SETINFO, SETNAME];
+const SUBCOMMANDS: &[Command<Run>] = &[
+    control::CACHING,
+    control::CAPA,
+    DURABILITY,
+    GETNAME,
+    control::GETREDIR,
+    HELP,
+    ID,
+    roster::INFO,
+    roster::KILL,
+    roster::LIST,
+    control::NO_EVICT,
+    control::NO_TOUCH,
+    control::PAUSE,
+    control::REPLY,
+    SETINFO,
+    SETNAME,
+    control::TRACKING,
+    control::TRACKINGINFO,
+    control::UNBLOCK,
+    control::UNPAUSE,
+];
 const _: () = assert!(is_sorted(SUBCOMMANDS));
 
 const CLIENT: Command<Run> = Command {

@@ -1,6 +1,6 @@
 //! COMMAND: the commands themselves, as their declarations say.
 
-use engine::{Acl, Args, Arity, Command, Flag, Group, Keys, ReplySink, Runs, is_sorted};
+use engine::{Acl, Args, Arity, Command, CommandError, Flag, Group, Keys, ReplySink, is_sorted};
 
 use super::{SessionCx, help};
 use crate::error::RequestError;
@@ -8,7 +8,7 @@ use crate::registry::{Registry, Run};
 
 pub(crate) const FAMILY: &[Command<Run>] = &[COMMAND];
 
-const SUBCOMMANDS: &[Command<Run>] = &[COUNT, DOCS, HELP, INFO, LIST];
+const SUBCOMMANDS: &[Command<Run>] = &[COUNT, DOCS, GETKEYS, GETKEYSANDFLAGS, HELP, INFO, LIST];
 const _: () = assert!(is_sorted(SUBCOMMANDS));
 
 const COMMAND: Command<Run> = Command {
@@ -82,6 +82,59 @@ fn docs(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
     Ok(())
 }
 
+const GETKEYS: Command<Run> = Command {
+    name: "command|getkeys",
+    summary: "Returns the keys among the words of a request.",
+    complexity: "O(N) where N is the number of words.",
+    arity: Arity::AtLeast(3),
+    run: Run::Session(|cx, words| {
+        let keys = keys_of(cx.node.registry, words)?;
+        cx.reply.array(keys.len());
+        keys.iter().for_each(|key| cx.reply.bulk(key.name));
+        Ok(())
+    }),
+    ..SUBCOMMAND
+};
+
+const GETKEYSANDFLAGS: Command<Run> = Command {
+    name: "command|getkeysandflags",
+    summary: "Returns the keys among the words of a request, and what is done to each.",
+    since: "7.0.0",
+    run: Run::Session(|cx, words| {
+        let keys = keys_of(cx.node.registry, words)?;
+        cx.reply.array(keys.len());
+        for key in keys {
+            cx.reply.array(2);
+            cx.reply.bulk(key.name);
+            cx.reply.set(key.flags.len());
+            key.flags.iter().for_each(|flag| cx.reply.simple(flag.name()));
+        }
+        Ok(())
+    }),
+    ..GETKEYS
+};
+
+fn keys_of<'a>(
+    registry: &'static Registry,
+    words: Args<'a>,
+) -> Result<Vec<engine::Key<'a>>, RequestError> {
+    let (name, args) = words.split_first().expect("the arity asks for a name");
+    if registry.find(name).is_none() {
+        return Err(RequestError::Static("ERR Invalid command specified"));
+    }
+    let (command, args) = registry.resolve(name, args).map_err(|_| {
+        RequestError::Static("ERR Invalid number of arguments specified for command")
+    })?;
+    let keys: Vec<_> = command.keys_and_flags(args).collect();
+    if !keys.is_empty() {
+        return Ok(keys);
+    }
+    Err(RequestError::Static(match command.keys {
+        Keys::None => "ERR The command has no key arguments",
+        _ => "ERR Invalid arguments specified for command",
+    }))
+}
+
 const HELP: Command<Run> = Command {
     name: "command|help",
     summary: "Lists the subcommands.",
@@ -111,7 +164,7 @@ fn info(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
     for name in args {
         match named(cx.node.registry, name) {
             Some(command) => command.write_info(&mut cx.reply),
-            None => cx.reply.null(),
+            None => cx.reply.null_array(),
         }
     }
     Ok(())
@@ -122,23 +175,39 @@ const LIST: Command<Run> = Command {
     summary: "Returns the names of all commands.",
     since: "7.0.0",
     tips: &["nondeterministic_output_order"],
-    run: Run::Session(|cx, _| {
-        let names: Vec<_> = cx
-            .node
-            .registry
-            .commands()
-            .iter()
-            .flat_map(|command| {
-                let subcommands = command.run.subcommands().iter().map(|one| one.name);
-                std::iter::once(command.name).chain(subcommands)
-            })
-            .collect();
-        cx.reply.array(names.len());
-        names.iter().for_each(|name| cx.reply.bulk(name.as_bytes()));
-        Ok(())
-    }),
+    arity: Arity::AtLeast(2),
+    run: Run::Session(list),
     ..SUBCOMMAND
 };
+
+fn list(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
+    let registry = cx.node.registry;
+    let names = match args {
+        [] => super::names_of(registry, |_| true),
+        [by, filter, value] if by.eq_ignore_ascii_case(b"filterby") => {
+            if filter.eq_ignore_ascii_case(b"module") {
+                Vec::new()
+            } else if filter.eq_ignore_ascii_case(b"aclcat") {
+                let is_in = |name: &str| {
+                    name.as_bytes()[1..].eq_ignore_ascii_case(value) && name.starts_with('@')
+                };
+                super::names_of(registry, |command| {
+                    command.acl_names().iter().any(|name| is_in(name))
+                })
+            } else if filter.eq_ignore_ascii_case(b"pattern") {
+                super::names_of(registry, |command| {
+                    engine::matches_glob(value, command.name.as_bytes(), true)
+                })
+            } else {
+                return Err(CommandError::Syntax.into());
+            }
+        }
+        _ => return Err(CommandError::Syntax.into()),
+    };
+    cx.reply.array(names.len());
+    names.iter().for_each(|name| cx.reply.bulk(name.as_bytes()));
+    Ok(())
+}
 
 /// A command, or a subcommand as `container|name`.
 fn named<'r>(registry: &'r Registry, name: &[u8]) -> Option<&'r Command<Run>> {

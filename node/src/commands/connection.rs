@@ -8,6 +8,7 @@ use super::client::check_name;
 use crate::config::REDIS_VERSION;
 use crate::error::{RequestError, around};
 use crate::registry::{Control, Run};
+use crate::reply::number_of;
 
 pub(crate) const FAMILY: &[Command<Run>] = &[AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT];
 const _: () = assert!(is_sorted(FAMILY));
@@ -159,10 +160,7 @@ fn hello(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
     reply.bulk(b"version");
     reply.bulk(REDIS_VERSION.as_bytes());
     reply.bulk(b"proto");
-    reply.integer(match protocol {
-        Protocol::Resp2 => 2,
-        Protocol::Resp3 => 3,
-    });
+    reply.integer(number_of(protocol));
     reply.bulk(b"id");
     reply.integer(number as i64);
     reply.bulk(b"mode");

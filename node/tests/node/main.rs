@@ -6,7 +6,10 @@ mod world;
 #[path = "../support/cores.rs"]
 mod cores;
 
+mod admin;
+mod clients;
 mod gate;
+mod handshakes;
 mod hazards;
 mod limits;
 mod many_cores;
@@ -15,4 +18,5 @@ mod notifications;
 mod pubsub;
 mod random;
 mod session;
+mod settings;
 mod start;

@@ -230,6 +230,22 @@ fn what_follows_a_transaction_follows_it() {
     assert_eq!(node.ask(0, 1, sent), answered);
 }
 
+/// Red when EXEC runs as soon as its own slices are here, whatever is under way at other cores.
+#[test]
+fn a_transaction_waits_for_what_its_client_sent_before_it() {
+    let mut node = cores(2);
+    node.parcels_stall = true;
+    node.send(0, 1, "set k3 1\nmulti\nset b 1\nexec\nmulti\nexec\nset foo 1");
+    for _ in 0..3 {
+        node.turn();
+    }
+    assert_eq!(node.ask(0, 2, "get b\nget foo"), "$-1 $-1");
+    node.parcels_stall = false;
+    node.settle();
+    assert_eq!(node.cores[0].received(1), "+OK +OK +QUEUED *1 +OK +OK *0 +OK");
+    assert_eq!(node.ask(0, 2, "get b\nget foo"), "$1 1 $1 1");
+}
+
 /// Red when a command overtakes one of its client that waits for room in the log.
 #[test]
 fn what_waits_for_room_after_a_loan_is_not_overtaken() {

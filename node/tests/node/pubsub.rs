@@ -315,7 +315,7 @@ fn a_core_that_does_not_keep_up_holds_publishers_back_and_loses_nothing() {
 #[test]
 fn notifications_that_the_configuration_asks_for_are_published_from_the_start() {
     let mut config = crate::world::config();
-    config.settings.push(("notify-keyspace-events".into(), "KEA".into()));
+    config.given.push(("notify-keyspace-events".into(), b"KEA".to_vec()));
     let topology = node::Topology::new(1, 4);
     let mut node = Cores::with(&config, topology, vec![crate::world::MemoryLog::default()]);
     node.cores[0].connect(1);

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use base::limits::{ENTRY_SIZE_MAX, OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZE_MIN};
 use base::{ConnectionId, CoreId, Now, SliceId};
 use node::{
-    Config, Durability, Event, Facts, LogReplay, Node, NodeStart, Output, Parcel, SliceReplay,
-    Topology, settle_replays,
+    Config, Durability, Event, Facts, InForce, LogReplay, Node, NodeStart, Output, Parcel,
+    SliceReplay, Topology, settle_replays,
 };
 use wal::{IoError, LogFile, LogRead, ReadError};
 
@@ -54,6 +54,9 @@ pub struct World {
     pub exited: bool,
     pub halted: bool,
     pub clients: BTreeMap<u32, TestClient>,
+    /// What was to be written into the configuration file, and what comes of it.
+    pub rewritten: Vec<Vec<InForce>>,
+    pub rewrite_result: Result<(), String>,
     /// What the other cores are to get.
     pub parcels: Vec<(CoreId, Box<Parcel>)>,
     pending: Vec<u64>,
@@ -97,7 +100,13 @@ pub fn config() -> Config {
         output_size_pause: OUTPUT_SIZE_PAUSE,
         output_budget: OUTPUT_BUDGET,
         entry_size_max: ENTRY_SIZE_MAX,
-        settings: vec![("appendonly".into(), "yes".into()), ("save".into(), String::new())],
+        given: Vec::new(),
+        stopwatch: || 0,
+        settings: vec![
+            ("appendonly".into(), "yes".into()),
+            ("databases".into(), "16".into()),
+            ("save".into(), String::new()),
+        ],
         facts: Facts::default(),
         seed: 42,
         hash_seed: 42,
@@ -178,6 +187,8 @@ impl World {
             exited: false,
             halted: false,
             clients: BTreeMap::new(),
+            rewritten: Vec::new(),
+            rewrite_result: Ok(()),
             parcels: Vec::new(),
             pending: Vec::new(),
         }
@@ -278,6 +289,11 @@ impl World {
             match output {
                 Output::Listen => self.listening = true,
                 Output::Exit => self.exited = true,
+                Output::RewriteConfig { settings, .. } => {
+                    self.rewritten.push(settings);
+                    let result = self.rewrite_result.clone();
+                    events.push(Event::ConfigRewritten { result });
+                }
                 Output::Send { id, buffer } => {
                     let client = self.clients.get_mut(&id.index).expect("it connected");
                     client.sending += 1;

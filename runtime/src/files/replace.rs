@@ -22,6 +22,11 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// fdatasync(2) of a file that somebody else wrote, perhaps a process that is gone.
+pub fn flush(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_data()
+}
+
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;

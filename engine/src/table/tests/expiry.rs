@@ -74,13 +74,13 @@ fn an_expiry_that_is_set_moved_or_removed_is_followed() {
     };
     set(&mut bench, Some(5000));
     assert!(is_idle(&bench, 4999));
-    assert_eq!(due(&bench, 5000, 1).len(), 1);
+    assert_eq!(due(&bench, 5001, 1).len(), 1);
     set(&mut bench, Some(7000));
-    assert_eq!(due(&bench, 6999, usize::MAX).len(), 0);
-    assert_eq!(due(&bench, 7000, usize::MAX).len(), 1);
+    assert_eq!(due(&bench, 7000, usize::MAX).len(), 0);
+    assert_eq!(due(&bench, 7001, usize::MAX).len(), 1);
     set(&mut bench, None);
     assert_eq!(bench.table.expires(), bench.table.len() - 1);
     assert_eq!(due(&bench, 999_423, usize::MAX).len(), 0);
     assert!(is_idle(&bench, 999_423));
-    assert_eq!(due(&bench, 1_000_000, 50).len(), MANY / 100 - 1);
+    assert_eq!(due(&bench, 1_000_001, 50).len(), MANY / 100 - 1);
 }

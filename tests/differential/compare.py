@@ -1,0 +1,265 @@
+"""When two replies to the same command are the same, and which differences are explained.
+
+Types are compared exactly, RESP3's too. What a server chooses for itself (an order, a time, an
+identity) is compared as far as it is specified.
+"""
+
+import fnmatch
+import re
+
+SECONDS, MILLISECONDS = 3, 3000
+TOLERANCE = {
+    b"ttl": SECONDS,
+    b"expiretime": SECONDS,
+    b"pttl": MILLISECONDS,
+    b"pexpiretime": MILLISECONDS,
+}
+ERRORS = "-!"
+
+
+class Explained:
+    """A difference that stays: why, for which commands, and what each server answers.
+
+    The commands are patterns over the words as the server reads them; the answers are regular
+    expressions over the type and the text. `parts` says that what follows in the round differs too.
+    """
+
+    def __init__(self, why, commands, toroid, valkey, parts=False):
+        self.why, self.commands, self.parts = why, commands.split(", "), parts
+        self.toroid, self.valkey = re.compile(toroid), re.compile(valkey)
+
+    def fits(self, command, left, right):
+        words = " ".join(word.decode("latin-1") for word in command).lower()
+        return (
+            any(fnmatch.fnmatchcase(words, pattern) for pattern in self.commands)
+            and self.toroid.match(flat(left))
+            and self.valkey.match(flat(right))
+        )
+
+
+def flat(reply):
+    """A reply as `type text`, for patterns."""
+    kind, text = reply
+    if text is None:
+        return f"{kind} null"
+    return f"{kind} {text.decode('latin-1') if isinstance(text, bytes) else ''}"
+
+
+NO_CLUSTER = "- ERR This instance has cluster support disabled$"
+BAD_ARGUMENT = "- ERR (syntax error|value is not an integer or out of range)$"
+
+# Toroid does as Redis 7.2 does; Valkey 9 changed these. Each side of an entry is exact.
+EXPLAINED = [
+    Explained(
+        "an internal encoding: how long a string may be in one allocation is a server's own",
+        "object encoding *",
+        "\\$ (embstr|raw)$",
+        "\\$ (embstr|raw)$",
+    ),
+    Explained(
+        "a reference count is internal", "object refcount *", ": (1|2147483647)$", ": [0-9]+$"
+    ),
+    Explained("Valkey allows it without a cluster", "readonly, readwrite", NO_CLUSTER, "\\+ OK$"),
+    Explained("Valkey allows it without a cluster", "cluster keyslot *", NO_CLUSTER, ": "),
+    Explained(
+        "Valkey checks the arguments before the key",
+        "bitcount *, bitpos *",
+        "(: 0|: -1|- WRONGTYPE .*|- ERR (syntax error|value is not an integer or out of range))$",
+        BAD_ARGUMENT,
+    ),
+    Explained("Valkey allows BITCOUNT key start", "bitcount *", "- ERR syntax error$", ": "),
+    Explained(
+        "Valkey checks the expiry before the key",
+        "getex *",
+        "(\\$ null|_ |- WRONGTYPE .*)",
+        "- ERR (value is not an integer or out of range|invalid expire time in 'getex' command)$",
+    ),
+    Explained(
+        "Valkey checks the cursor before the options",
+        "scan *",
+        "- ERR (syntax error|value is not an integer or out of range)$",
+        "- ERR invalid cursor$",
+    ),
+    Explained(
+        "a cursor that is no number", "scan , scan  *, scan -1*", "\\* $", "- ERR invalid cursor$"
+    ),
+    Explained(
+        "Valkey has one text for all commands a transaction refuses, and aborts the transaction",
+        "multi, watch *",
+        "- ERR (MULTI calls can not be nested|WATCH inside MULTI is not allowed)$",
+        "- ERR Command '.*' not allowed inside a transaction$",
+        parts=True,
+    ),
+    Explained(
+        "Valkey takes several identities",
+        "client list id *, client kill id *",
+        "- ERR (Invalid client ID|client-id should be greater than 0)$",
+        "- ERR syntax error$",
+    ),
+]
+
+
+def is_error(reply):
+    return reply[0] in ERRORS
+
+
+def lowered(command):
+    """The command's name and subcommand as the server reads them."""
+    return [word.lower() for word in command[:2]] + command[2:]
+
+
+def ordered(reply):
+    """Sets and maps have no order of their own."""
+    kind, items = reply
+    if not isinstance(items, list):
+        return reply
+    items = [ordered(item) for item in items]
+    if kind == "~":
+        items.sort(key=repr)
+    elif kind == "%":
+        pairs = sorted(zip(items[::2], items[1::2]), key=repr)
+        items = [item for pair in pairs for item in pair]
+    return kind, items
+
+
+def shape(reply):
+    """Types only, all the way down."""
+    kind, items = reply
+    return (kind, [shape(item) for item in items]) if isinstance(items, list) else kind
+
+
+def either(reply):
+    return reply[0] + ("null" if reply[1] is None else "")
+
+
+def hello(reply):
+    """Names and identities differ; the fields do not, nor the protocol."""
+    items = reply[1]
+    if reply[0] not in "*%" or items is None:
+        return reply
+    fields = {item[1]: value for item, value in zip(items[::2], items[1::2])}
+    own = (b"server", b"version", b"id", b"modules", b"availability_zone")
+    return reply[0], sorted((name, value) for name, value in fields.items() if name not in own)
+
+
+def sorted_deep(reply):
+    kind, items = reply
+    if not isinstance(items, list):
+        return reply
+    return kind, sorted([sorted_deep(item) for item in items], key=repr)
+
+
+def command_info(reply):
+    """Name, arity and keys are facts; flags and categories are read as sets; tips are hints."""
+    kind, items = reply
+    if kind != "*" or items is None:
+        return reply
+    out = []
+    for item in items:
+        if item[0] == "*" and item[1]:
+            fields = item[1]
+            out.append([fields[0], fields[1], *fields[3:6]])
+        else:
+            out.append(item)
+    return kind, out
+
+
+def view(command, reply):
+    """The part of a reply that two servers must agree on."""
+    name, sub = command[0], command[1] if len(command) > 1 else b""
+    if is_error(reply):
+        return reply
+    if name == b"keys":
+        return reply[0], sorted(reply[1])
+    if name == b"randomkey":
+        return either(reply)
+    if name == b"scan":
+        return shape(reply)[:1], len(reply[1])  # Whole iterations are compared by SCANALL.
+    if name == b"command" and sub in (b"", b"list", b"docs") or name == b"lastsave":
+        return either(reply)
+    if name == b"hello":
+        return hello(reply)
+    if name == b"command" and sub == b"info":
+        return command_info(reply)
+    if name == b"command" and sub == b"getkeysandflags":
+        return sorted_deep(reply)
+    if (name, sub) in (
+        (b"object", b"idletime"),
+        (b"object", b"freq"),
+        (b"memory", b"usage"),
+        (b"client", b"id"),
+        (b"client", b"info"),
+        (b"client", b"list"),
+        (b"slowlog", b"len"),
+        (b"latency", b"reset"),
+        (b"latency", b"histogram"),
+    ):
+        return either(reply)
+    if name == b"time":
+        return shape(reply)
+    return ordered(reply)
+
+
+def same(command, left, right):
+    """None if the replies are the same; else what explains the difference, or False."""
+    if left == right:
+        return None
+    command = lowered(command)
+    near = TOLERANCE.get(command[0])
+    if near and left[0] == right[0] == ":":
+        one, other = int(left[1]), int(right[1])
+        if 0 < one and 0 < other and abs(one - other) <= near:
+            return None
+    elif view(command, left) == view(command, right):
+        return None
+    return next((one for one in EXPLAINED if one.fits(command, left, right)), False)
+
+
+class Session:
+    """One connection's state: the replies of EXEC belong to the commands that were queued."""
+
+    def __init__(self):
+        self.queue = None
+
+    def compare(self, command, left, right):
+        """Every pair of replies that differs, with its command: (command, left, right, explained)."""
+        name = command[0].lower()
+        queued, pairs = self.queue, [(command, left, right)]
+        if name == b"multi" and queued is None and left == right == ("+", b"OK"):
+            self.queue = []
+        elif queued is not None:
+            if left == right == ("+", b"QUEUED"):
+                queued.append(command)
+            elif name in (b"exec", b"discard", b"reset") and not (
+                is_error(left) and b"EXECABORT" not in left[1]
+            ):
+                self.queue = None
+                if name == b"exec" and is_array_of(left, queued) and is_array_of(right, queued):
+                    pairs = list(zip(queued, left[1], right[1]))
+        for pair in pairs:
+            explained = same(*pair)
+            if explained is not None:
+                yield (*pair, explained)
+
+
+def is_array_of(reply, queued):
+    return reply[0] == "*" and reply[1] is not None and len(reply[1]) == len(queued)
+
+
+def kind_of(reply):
+    """A reply's kind, coarsely: what two findings of one cause have in common."""
+    if reply is None:
+        return "none"
+    if is_error(reply):
+        words = re.sub(rb"'[^']*'|\d+", b"*", reply[1]).split(b" ")
+        return b" ".join(words[:5]).decode("ascii", "replace")
+    return either(reply)
+
+
+CONTAINERS = (b"client", b"object", b"memory", b"config", b"command", b"slowlog", b"latency")
+
+
+def signature(command, left, right):
+    names = lowered(command)
+    name = names[0] if names[0] not in CONTAINERS else b" ".join(names[:2])
+    return name, kind_of(left), kind_of(right)
