@@ -341,11 +341,7 @@ impl Node {
                         queue_run(runnable, session);
                     }
                 }
-                Waiter::Request(number) => {
-                    if let Some(one) = stalled.iter_mut().find(|one| one.number == number) {
-                        one.granted = true;
-                    }
-                }
+                Waiter::Request(number) => stalled.grant(number),
             },
         );
         if let Some(needed) = missing {

@@ -1,7 +1,7 @@
 //! What arrives from the other cores: requests for this core's slices, replies for its clients,
 //! loans, vouchers, questions.
 
-use base::{ConnectionId, CoreId, Now, SliceId};
+use base::{CoreId, Now, SliceId};
 use net::Ticket;
 
 use crate::clients::{queue_flush, queue_run};
@@ -17,15 +17,6 @@ use crate::room::Waiter;
 use crate::session::Held;
 use crate::slice::Lent;
 use crate::tally::Who;
-
-/// A request of another core that waits for room in the log.
-#[derive(Debug)]
-pub(crate) struct Stalled {
-    pub(crate) number: u64,
-    pub(crate) request: WaitingRequest,
-    /// Room was set aside for it.
-    pub(crate) granted: bool,
-}
 
 impl Node {
     /// Takes what another core sent. While recovery is not over it waits.
@@ -125,18 +116,7 @@ impl Node {
     /// only: one that waited while the slice was lent comes before one that now waits for room for
     /// another slice.
     fn is_behind(&self, address: ReturnAddress, slice: SliceId) -> bool {
-        self.stalled.iter().any(|stalled| {
-            let WaitingRequest { address: other, slice: waits_for, .. } = stalled.request;
-            (other.core, other.connection, waits_for) == (address.core, address.connection, slice)
-        })
-    }
-
-    /// Does a request of this connection wait here for room? What comes after it waits behind it.
-    pub(crate) fn is_stalled(&self, core: CoreId, connection: ConnectionId) -> bool {
-        self.stalled.iter().any(|stalled| {
-            let address = stalled.request.address;
-            address.core == core && address.connection == connection
-        })
+        self.stalled.has_place((address.core, address.connection), slice)
     }
 
     fn execute_request(&mut self, request: &Request<'_>, granted: bool, now: Now) {
@@ -164,30 +144,24 @@ impl Node {
 
     /// Keeps a request until the log has room; None: behind another of its connection.
     fn stall(&mut self, request: WaitingRequest, needed: Option<u64>) {
-        self.stalled_numbered += 1;
-        let number = self.stalled_numbered;
+        let number = self.stalled.push(request, needed.is_some());
         if let Some(needed) = needed {
             self.room.push(Waiter::Request(number), needed);
         }
-        self.stalled.push_back(Stalled { number, request, granted: false });
     }
 
     /// Executes the stalled requests whose room is there, and those behind them.
     pub(crate) fn run_stalled(&mut self, now: Now) {
-        if !self.stalled.iter().any(|stalled| stalled.granted) {
-            return;
-        }
         // Whoever comes behind a request that still waits waits as well.
-        for stalled in std::mem::take(&mut self.stalled) {
-            let Stalled { number, request, granted } = stalled;
-            let is_behind = self.is_behind(request.address, request.slice);
-            let waits_itself = self.room.contains(Waiter::Request(number));
-            if is_behind || waits_itself {
-                self.stalled.push_back(Stalled { number, request, granted });
+        for stalled in self.stalled.take() {
+            let request = &stalled.request;
+            if self.is_behind(request.address, request.slice) || self.stalled.waits(&stalled) {
+                self.stalled.put(stalled);
             } else if self.is_here(&Scope::One(request.slice)) {
-                self.execute_waiting(&request, granted, now);
+                self.execute_waiting(request, stalled.is_granted(), now);
             } else {
-                self.slices.group_mut(request.slice).queue.push_back(request);
+                let slice = request.slice;
+                self.slices.group_mut(slice).queue.push_back(stalled.request);
             }
         }
     }
@@ -283,10 +257,7 @@ impl Node {
         while let Some(request) = self.loans.first_request() {
             let LoanRequest { borrower, slices, room } = request.clone();
             // What the borrower's clients sent before comes before.
-            let is_early = self.stalled.iter().any(|stalled| {
-                let WaitingRequest { address, slice, .. } = &stalled.request;
-                address.core == borrower && slices.contains(*slice)
-            });
+            let is_early = self.stalled.has_core(borrower, &slices);
             if is_early {
                 return;
             }

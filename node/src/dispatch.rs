@@ -318,7 +318,7 @@ impl Node {
         if self.vacant_max(session) <= session.replies.vacant() {
             return Flow::NeedsVacancies;
         }
-        if self.is_stalled(self.core, session.id) {
+        if self.stalled.has_client(self.core, session.id) {
             return Flow::NeedsReplies;
         }
         let scope = self.scope(run, command, args);

@@ -30,6 +30,7 @@ mod execute;
 mod monitor;
 mod pubsub;
 mod room;
+mod stalled;
 
 mod ask;
 mod cores;

@@ -284,7 +284,7 @@ impl Node {
             let waits_for_replies = session.asking.is_none();
             return if waits_for_replies { Flow::NeedsReplies } else { Flow::NeedsAnswers };
         }
-        if self.is_stalled(self.core, session.id) {
+        if self.stalled.has_client(self.core, session.id) {
             session.client.transaction = Some(transaction);
             return Flow::NeedsReplies;
         }

@@ -25,7 +25,6 @@ use wal::Wal;
 
 use crate::clients::{RELIEF_US, queue_flush};
 use crate::config::Config;
-use crate::cores::Stalled;
 use crate::event::{Event, Output, Pending};
 use crate::eviction::Eviction;
 use crate::expiry_cycle::ExpiryCycle;
@@ -46,6 +45,7 @@ use crate::session::{Session, Sessions};
 use crate::settings::Settings;
 use crate::slices::Slices;
 use crate::slow_log::SlowLog;
+use crate::stalled::Stalled;
 use crate::stats::{Pace, Stats};
 use crate::tally::Tally;
 use crate::topology::{SliceSet, Topology};
@@ -130,8 +130,7 @@ pub struct Node {
     /// Writes that wait for the log to have room.
     pub(crate) room: RoomQueue,
     /// Those of other cores among them, and what waits behind them.
-    pub(crate) stalled: VecDeque<Stalled>,
-    pub(crate) stalled_numbered: u64,
+    pub(crate) stalled: Stalled,
     /// Sessions held until their replies drain.
     pub(crate) stuck: Vec<ConnectionId>,
     pub(crate) pause: Pause,
@@ -205,8 +204,7 @@ impl Node {
             flush: Vec::new(),
             runnable: VecDeque::new(),
             room: RoomQueue::default(),
-            stalled: VecDeque::new(),
-            stalled_numbered: 0,
+            stalled: Stalled::default(),
             stuck: Vec::new(),
             pause: Pause::default(),
             unwatched: Vec::new(),

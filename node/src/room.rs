@@ -52,10 +52,6 @@ impl RoomQueue {
         self.is_new = true;
     }
 
-    pub(crate) fn contains(&self, id: Waiter) -> bool {
-        self.waiters.iter().any(|waiting| waiting.id == id)
-    }
-
     pub(crate) fn remove(&mut self, id: Waiter) {
         self.waiters.retain(|waiter| waiter.id != id);
     }
