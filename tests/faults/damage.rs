@@ -96,10 +96,11 @@ fn damage_is_refused(text: &str) {
     flip(&data.join(&segment), at);
     let before = contents(&data);
     let refusal = Start::new(&data).refused();
-    let name = segment.to_str().expect("a segment has a name").to_owned();
+    let mut parts = segment.iter().map(|part| part.to_str().expect("the names are text"));
+    let (log, name) = (parts.next().expect("a log"), parts.next().expect("a segment"));
     // A frame starts on 4 KiB: its place is the block of the flipped byte, or one before in the
     // same frame.
-    refusal.says(&[&name, "offset", "toroid wal inspect"]);
+    refusal.says(&[&format!("{log}: {name}"), "offset", "toroid wal inspect"]);
     assert_eq!(before, contents(&data), "a refused start changes no file");
 
     let Output { status, stdout, stderr } = toroid()
@@ -109,7 +110,7 @@ fn damage_is_refused(text: &str) {
         .expect("the binary under test can be run");
     let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.code().is_some_and(|code| code != 0), "verify finds the damage: {said}");
-    assert!(said.contains(&name), "verify names the segment: {said}");
+    assert!(said.contains(log) && said.contains(name), "verify names the segment: {said}");
 
     // The same byte again, and everything is as it was.
     flip(&data.join(&segment), at);
