@@ -12,6 +12,7 @@ mod config;
 mod data_dir;
 mod exit;
 mod log_files;
+mod planted;
 mod recovery;
 mod replay;
 mod serve;

@@ -3,13 +3,17 @@
 benchmark.
 
     redis-cli         commands on its command line, a pipe of 10,000, its own RESP3 hello
-    redis-py          default (RESP2) and protocol=3; strings, pipelines, errors, a pool of threads
-    redis-benchmark   -t ping,set,get,incr, plain and with -P 16 -c 200; then the data it left
-    node              `redis` and `ioredis` from npm, with what they send unasked
+    redis-py          default (RESP2) and protocol=3; strings, pipelines, errors, a pool of threads;
+                      transactions and WATCH over keys of all slices
+    redis-benchmark   -t ping,set,get,incr,mset, plain, with -P 16 -c 200 and with --threads 2; then
+                      the data it left
+    node              `redis` and `ioredis` from npm, with what they send unasked, and MULTI
+
+The server runs on two cores, so most of what they ask hops from one to the other.
 
 Red when: HELLO, CLIENT SETINFO, CLIENT SETNAME or COMMAND DOCS answers what a client does not
 expect; a command that a client sends is missing; a pipeline's replies are out of order; bytes are
-lost.
+lost; EXEC does not look at its watches; a transaction over keys of several slices is refused.
 
 Usage: clients.py --toroid PATH [--only redis-cli,redis-py,redis-benchmark,node] [--requests 100000]
 Exit status: 0 passed, 1 wrong, 2 cannot run here.
@@ -44,10 +48,23 @@ async function nodeRedis(options) {
   assert.strictEqual(await client.del('node-counter') <= 1, true);
   const all = await Promise.all(Array.from({ length: 1000 }, () => client.incr('node-counter')));
   assert.deepStrictEqual(all.map(Number), Array.from({ length: 1000 }, (_, index) => index + 1));
+  const names = Array.from({ length: 40 }, (_, index) => `node-multi-${index}`);
+  let multi = client.multi();
+  for (const name of names) multi = multi.set(name, 'm').incr('node-counter');
+  const replies = await multi.mGet(names).exec();
+  assert.strictEqual(replies.length, 81);
+  assert.strictEqual(Number(replies[79]), 1040);
+  assert.deepStrictEqual(replies[80], names.map(() => 'm'));
+  const pool = client.duplicate ? client.duplicate() : client;
+  await pool.connect();
+  await pool.watch('node-watched');
+  await client.set('node-watched', 'changed');
+  await assert.rejects(pool.multi().set('node-watched', 'mine').exec());
+  await (pool.close ? pool.close() : pool.quit());
   assert.strictEqual(await client.exists('node'), 1);
   await assert.rejects(client.incr('node'), /not an integer/);
   await client.close ? await client.close() : await client.quit();
-  return 1007;
+  return 1092;
 }
 async function ioredis() {
   const Redis = require('ioredis');
@@ -61,9 +78,19 @@ async function ioredis() {
   for (let index = 0; index < 1000; index += 1) pipeline.incr('ioredis-counter');
   const results = await pipeline.exec();
   assert.deepStrictEqual(results, Array.from({ length: 1000 }, (_, index) => [null, index + 1]));
+  const names = Array.from({ length: 40 }, (_, index) => `ioredis-multi-${index}`);
+  const multi = client.multi();
+  for (const name of names) multi.set(name, 'm');
+  const replies = await multi.mget(...names).exec();
+  assert.deepStrictEqual(replies[40], [null, names.map(() => 'm')]);
+  await client.watch('ioredis-watched');
+  const other = new Redis(options);
+  await other.set('ioredis-watched', 'changed');
+  await other.quit();
+  assert.strictEqual(await client.multi().set('ioredis-watched', 'mine').exec(), null);
   await assert.rejects(client.call('NOSUCHCOMMAND'), /unknown command/);
   await client.quit();
-  return 1005;
+  return 1050;
 }
 (async () => {
   const counts = { redis: await nodeRedis({}), resp3: await nodeRedis({ RESP: 3 }) };
@@ -195,17 +222,66 @@ def redis_py(server, _arguments, _base):
         for thread in threads:
             thread.join()
         rig.check(client.get("threads") == b"3200", "eight threads of one pool count to 3200")
+        count += 17 + 15_000 + 3200 + transactions(redis, client, other)
         client.close()
         other.close()
-        count += 17 + 15_000 + 3200
     return count
+
+
+def transactions(redis, client, other):
+    """MULTI, WATCH and its helper over keys of all slices."""
+    names = [f"t{number}" for number in range(64)]
+    for round_number in range(20):
+        pipeline = client.pipeline(transaction=True)
+        for name in names:
+            pipeline.set(name, round_number)
+        got = pipeline.mget(names).delete(*names[:3]).exists(*names).execute()
+        wanted = [True] * 64 + [[b"%d" % round_number] * 64, 3, 61]
+        rig.check(got == wanted, f"a transaction in round {round_number}: {got}")
+    pipeline = client.pipeline(transaction=True)
+    pipeline.set("t9", "text").incr("t9").set("t10", "after")
+    got = pipeline.execute(raise_on_error=False)
+    rig.check(
+        got[0] is True and isinstance(got[1], redis.ResponseError) and got[2] is True,
+        f"a command that fails within a transaction: {got}",
+    )
+    # A change of any watched key refuses the whole.
+    pipeline = client.pipeline(transaction=True)
+    pipeline.watch(*names)
+    client.set("t40", "changed")
+    pipeline.multi()
+    pipeline.set("t1", "mine").set("t2", "mine")
+    try:
+        pipeline.execute()
+        raise rig.Failure("EXEC after a change of a watched key must be refused")
+    except redis.WatchError:
+        rig.check(client.exists("t1", "t2") == 0, "nothing of a refused transaction is done")
+    client.mset({"from": 1000, "to": 0})
+
+    def move(pipeline):
+        here, there = int(pipeline.get("from")), int(pipeline.get("to"))
+        pipeline.multi()
+        pipeline.set("from", here - 1).set("to", there + 1)
+
+    def many():
+        for _ in range(25):
+            client.transaction(move, "from", "to")
+
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rig.check(client.mget("from", "to") == [b"900", b"100"], "100 moves by WATCH, none lost")
+    rig.check(other.mget("from", "to") == [None, None], "transactions stay in their database")
+    return 20 * 67 + 6 + 64 + 700
 
 
 def redis_benchmark(server, arguments, _base):
     benchmark = tool("redis-benchmark", "apt-get install redis-tools")
     count = 0
     with Client(server.port) as client:
-        for words in ([], ["-P", "16", "-c", "200"]):
+        for words in ([], ["-P", "16", "-c", "200"], ["-P", "16", "-c", "50", "--threads", "2"]):
             rig.check(client.call("FLUSHALL") == "OK", "FLUSHALL answers OK")
             done = subprocess.run(
                 [
@@ -215,7 +291,7 @@ def redis_benchmark(server, arguments, _base):
                     "-n",
                     str(arguments.requests),
                     "-t",
-                    "ping,set,get,incr",
+                    "ping,set,get,incr,mset",
                     "-q",
                     *words,
                 ],
@@ -224,11 +300,11 @@ def redis_benchmark(server, arguments, _base):
                 check=False,
             )
             said = done.stdout.decode().replace("\r", "\n") + done.stderr.decode()
-            rates = re.findall(r"^(\S+): ([\d.]+) requests per second", said, re.MULTILINE)
+            rates = re.findall(r"^([^:\n]+): ([\d.]+) requests per second", said, re.MULTILINE)
             rig.check(
                 done.returncode == 0
                 and {name for name, _ in rates}
-                >= {"PING_INLINE", "PING_MBULK", "SET", "GET", "INCR"},
+                >= {"PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "MSET (10 keys)"},
                 f"redis-benchmark {' '.join(words)} ended with {done.returncode}: {said}",
             )
             rig.check(
@@ -245,7 +321,7 @@ def redis_benchmark(server, arguments, _base):
                 + ", ".join(f"{n} {r}/s" for n, r in rates),
                 flush=True,
             )
-            count += 5 * arguments.requests
+            count += 6 * arguments.requests
     return count
 
 
@@ -313,7 +389,8 @@ def run():
     arguments = parser.parse_args()
     program = Program.named(arguments.program, arguments.toroid)
     with rig.workspace("clients") as base:
-        server = Server(program, os.path.join(base, "data"), base)
+        extra = ["--cores", "2", "--slices", "16"] if program.is_toroid else []
+        server = Server(program, os.path.join(base, "data"), base, extra)
         try:
             server.start()
             total = passed = 0

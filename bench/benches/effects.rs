@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engine::{Batch, BatchReader, Effect, Keyspace, KeyspaceWriter};
+use engine::{BatchReader, Effect, Keyspace, Space, Spaces};
 
 /// Keys of the benchmark: small enough to stay in the cache, so that the code is measured.
 const KEYS: usize = 1000;
@@ -18,21 +18,16 @@ fn apply(c: &mut Criterion) {
     let mut group = c.benchmark_group("effects");
     group.throughput(Throughput::Elements(KEYS as u64));
     group.bench_function("apply_and_log_put_string_100", |b| {
-        let mut keyspace = Keyspace::new(1, 0..base::limits::SLOTS);
-        let mut batch = Batch::default();
+        let mut space = Space::new(Keyspace::new(1, 0..base::limits::SLOTS));
         let mut body = Vec::new();
         b.iter(|| {
-            let mut writer = KeyspaceWriter::new(&mut keyspace, &mut batch);
+            let mut spaces = Spaces::one(&mut space);
             for key in &keys {
-                writer.apply(Effect::PutString {
-                    db: 0,
-                    key,
-                    value: black_box(&value),
-                    expire_ms: None,
-                });
+                let value = black_box(&value);
+                spaces.apply(&Effect::PutString { db: 0, key, value, expire_ms: None });
             }
-            batch.take_touched().for_each(|hash| _ = black_box(hash));
-            batch.close_into(1, &mut body);
+            space.batch.take_touched().for_each(|hash| _ = black_box(hash));
+            space.batch.close_into(1, &[], &mut body);
         });
     });
     group.bench_function("encode_put_string_100", |b| {
@@ -46,19 +41,18 @@ fn apply(c: &mut Criterion) {
         });
     });
     group.bench_function("replay_put_string_100", |b| {
-        let mut keyspace = Keyspace::new(1, 0..base::limits::SLOTS);
-        let mut batch = Batch::default();
-        let mut writer = KeyspaceWriter::new(&mut keyspace, &mut batch);
+        let mut space = Space::new(Keyspace::new(1, 0..base::limits::SLOTS));
+        let mut spaces = Spaces::one(&mut space);
         keys.iter().for_each(|key| {
-            writer.apply(Effect::PutString { db: 0, key, value: &value, expire_ms: None })
+            spaces.apply(&Effect::PutString { db: 0, key, value: &value, expire_ms: None });
         });
-        batch.take_touched().for_each(drop);
+        space.batch.take_touched().for_each(drop);
         let mut body = Vec::new();
-        batch.close_into(1, &mut body);
+        space.batch.close_into(1, &[], &mut body);
         b.iter(|| {
             for effect in BatchReader::new(black_box(&body)).expect("it was just written") {
                 let effect = effect.expect("it was just written");
-                keyspace.replay(&effect).expect("the keys are there");
+                space.keyspace.replay(&effect).expect("the keys are there");
             }
         });
     });

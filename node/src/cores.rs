@@ -290,12 +290,14 @@ impl Node {
             if is_early {
                 return;
             }
-            let free = self.wal.room();
-            let refusal = if free < room { self.wal.refuses_room(room) } else { None };
+            // What is executed and not yet logged has its room already.
+            let needed = room + self.slices.unlogged_size() as u64;
+            let fits = needed <= self.wal.room();
+            let refusal = if fits { None } else { self.wal.refuses_room(needed) };
             let refusal = refusal.map(ToString::to_string);
-            if free < room && refusal.is_none() {
+            if !fits && refusal.is_none() {
                 // Asked again in the next turn.
-                self.wal.request_room(room);
+                self.wal.request_room(needed);
                 return;
             }
             self.loans.grant_first(if refusal.is_none() { room } else { 0 });
@@ -372,7 +374,12 @@ impl Node {
     fn run_job(&mut self, job: &mut Job, admission: Admission<'_>, now: Now) -> Option<u64> {
         let ReturnAddress { connection, ticket, .. } = job.address;
         // A client that is gone asks for nothing.
-        let mut session = self.sessions.take(connection)?;
+        let Some(mut session) = self.sessions.take(connection) else {
+            if let Work::Exec { watching: Some(watching), .. } = &job.work {
+                self.forget_watches(watching);
+            }
+            return None;
+        };
         // As it was asked; what the client asks for behind it may have changed the level by now.
         let durability = match &job.work {
             Work::Command { caller, .. } => caller.durability,
@@ -396,7 +403,7 @@ impl Node {
                 executed
             }
             Work::Watch { watch, database, words } => {
-                self.watch_here(*watch, *database, &words.borrow(), now);
+                self.watch_here(*watch, *database, &words.borrow(), admission, now);
                 engine::ReplySink::simple(
                     &mut ReplyWriter::new(&mut out, session.client.protocol),
                     "OK",
@@ -438,6 +445,9 @@ impl Node {
             Executed::NeedsTurn => Some(0),
             Executed::NeedsRoom { needed } => {
                 if self.config.entry_size_max as u64 <= needed {
+                    if let Work::Exec { watching: Some(watching), .. } = &job.work {
+                        self.forget_watches(watching);
+                    }
                     let error =
                         RequestError::Static("ERR the write is larger than the largest log entry");
                     ReplyWriter::new(&mut out, session.client.protocol).error_bytes(&error.text());

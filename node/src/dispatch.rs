@@ -411,6 +411,8 @@ impl Node {
         room: u64,
         work: Work,
     ) {
+        // What needs more is refused when it runs.
+        let room = room.min(self.config.entry_size_max as u64);
         let may_join = session.replies.vacant() == session.jobs;
         let address = self.reserve(session);
         session.jobs += 1;

@@ -92,7 +92,7 @@ impl Node {
         if self.settings.memory_max == 0 || !task.command.has_flag(Flag::DenyOom) {
             return None;
         }
-        if matches!(task.admission, Admission::Sure) {
+        if matches!(task.admission, Admission::Sure { .. }) {
             return None;
         }
         match self.make_headroom(PER_COMMAND, now) {

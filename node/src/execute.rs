@@ -9,6 +9,7 @@ use engine::{AccessMode, Args, Command, ReadCx, WriteCx, slot_of};
 use crate::caller::Caller;
 use crate::durability::Durability;
 use crate::error::RequestError;
+use crate::expiry_cycle::DELETE_OVERHEAD;
 use crate::node::Node;
 use crate::parcel::Gates;
 use crate::planted::Plant;
@@ -41,8 +42,8 @@ pub(crate) enum Admission<'a> {
     Own { granted: bool },
     /// The lenders have set `room` bytes aside each, or one of them refuses.
     Lent { room: u64, refusal: Option<&'a str> },
-    /// It was found before.
-    Sure,
+    /// It was found before that the command may run; so many bytes may still be logged.
+    Sure { left: usize },
 }
 
 /// What became of a command.
@@ -139,7 +140,7 @@ impl Node {
         }
         let mut expires = 0 < size;
         if expires {
-            match self.find_room(task, size) {
+            match self.find_room(task.scope, task.admission, size) {
                 Ok(None) => {}
                 Ok(Some(executed)) => return Ok(executed),
                 // What only expires is read all the same.
@@ -218,9 +219,8 @@ impl Node {
             return;
         }
         let hidden = std::mem::take(&mut self.notes.hidden);
-        let room = self.wal.room().saturating_sub(self.loans.reserved_room());
-        let needed: usize = hidden.iter().map(|(_, key)| key.len() + 32).sum();
-        if room < (needed + self.slices.open_size()) as u64 + ROOM_MARGIN {
+        let needed: usize = hidden.iter().map(|(_, key)| key.len() + DELETE_OVERHEAD).sum();
+        if self.spare_size(task.scope, task.admission) < needed {
             return;
         }
         let Self { slices, notes, notify_classes, .. } = self;
@@ -379,7 +379,7 @@ impl Node {
         let refusal = match task.admission {
             Admission::Own { .. } => self.wal.refuses_writes().map(ToString::to_string),
             Admission::Lent { refusal, .. } => refusal.map(str::to_owned),
-            Admission::Sure => return None,
+            Admission::Sure { .. } => return None,
         };
         if let Some(refusal) = refusal {
             return Some(RequestError::LogRefuses(refusal));
@@ -398,18 +398,24 @@ impl Node {
     /// happen first.
     pub(crate) fn find_room(
         &mut self,
-        task: &Task<'_>,
+        scope: &Scope,
+        admission: Admission<'_>,
         size: usize,
     ) -> Result<Option<Executed>, RequestError> {
         let entry_room = self.config.entry_size_max - ROOM_MARGIN as usize;
         if entry_room < size {
             return Err(RequestError::Static("ERR the write is larger than the largest log entry"));
         }
-        let mut open = 0;
-        task.scope.for_each(|slice| open = open.max(self.slices.batch_size(slice)));
-        match task.admission {
-            Admission::Sure => Ok(None),
-            Admission::Lent { room, .. } => {
+        let open = self.batch_size_max_of(scope);
+        match admission {
+            Admission::Sure { left } if left < size => Err(RequestError::Static(
+                "ERR the values that this transaction makes have no room in the log",
+            )),
+            Admission::Sure { .. } => Ok(None),
+            Admission::Lent { refusal: Some(refusal), .. } => {
+                Err(RequestError::LogRefuses(refusal.to_owned()))
+            }
+            Admission::Lent { room, refusal: None } => {
                 let needed = (self.slices.open_size() + size) as u64 + ROOM_MARGIN;
                 let fits = needed <= room && open + size <= entry_room;
                 Ok((!fits).then_some(Executed::NeedsRoom { needed: size as u64 + 2 * ROOM_MARGIN }))
@@ -418,7 +424,7 @@ impl Node {
                 if entry_room < open + size {
                     return Ok(Some(Executed::NeedsTurn));
                 }
-                let needed = (self.slices.open_size() + size) as u64 + ROOM_MARGIN;
+                let needed = (self.slices.unlogged_size() + size) as u64 + ROOM_MARGIN;
                 // Writes wait in the order in which they came, or a small one would always be in
                 // time to take what is prepared for a large one.
                 let is_turn = granted || self.room.is_empty();
@@ -432,6 +438,29 @@ impl Node {
                 }
             }
         }
+    }
+
+    fn batch_size_max_of(&self, scope: &Scope) -> usize {
+        let mut open = 0;
+        scope.for_each(|slice| open = open.max(self.slices.batch_size(slice)));
+        open
+    }
+
+    /// Bytes that may be logged beside what is, without waiting for anything.
+    pub(crate) fn spare_size(&self, scope: &Scope, admission: Admission<'_>) -> usize {
+        let (room, taken) = match admission {
+            Admission::Sure { left } => return left,
+            Admission::Lent { refusal: Some(_), .. } => return 0,
+            Admission::Lent { room, refusal: None } => (room, self.slices.open_size()),
+            Admission::Own { .. } => {
+                let room = self.wal.room().saturating_sub(self.loans.reserved_room());
+                (room, self.slices.unlogged_size())
+            }
+        };
+        let room = room.saturating_sub(taken as u64 + ROOM_MARGIN);
+        let entry_room = self.config.entry_size_max.saturating_sub(ROOM_MARGIN as usize);
+        let entry_room = entry_room.saturating_sub(self.batch_size_max_of(scope));
+        usize::try_from(room).unwrap_or(usize::MAX).min(entry_room)
     }
 
     fn effect_counts(&self, scope: &Scope) -> EffectCounts {

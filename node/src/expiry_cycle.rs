@@ -175,7 +175,7 @@ impl Node {
 
     /// Bytes that work of the node's own may add to the open batch of a slice.
     pub(crate) fn spare_room(&self, slice: SliceId) -> usize {
-        let taken = self.loans.reserved_room() + self.slices.open_size() as u64 + ROOM_MARGIN;
+        let taken = self.loans.reserved_room() + self.slices.unlogged_size() as u64 + ROOM_MARGIN;
         let room = self.wal.room().saturating_sub(taken);
         let entry_room = self.config.entry_size_max.saturating_sub(ROOM_MARGIN as usize);
         let entry_room = entry_room.saturating_sub(self.slices.batch_size(slice));

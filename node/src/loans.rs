@@ -112,6 +112,11 @@ impl Loans {
         self.session.is_some() || !self.jobs.is_empty()
     }
 
+    /// Jobs wait, and nothing is under way that they wait for.
+    pub(crate) fn may_open_session(&self) -> bool {
+        self.session.is_none() && !self.jobs.is_empty()
+    }
+
     /// Bytes of the log that are set aside for a borrower.
     pub(crate) fn reserved_room(&self) -> u64 {
         self.permit.map_or(0, |permit| permit.room)
@@ -142,7 +147,7 @@ impl Loans {
     /// Opens a session for the jobs that wait, if there are any and none is under way.
     /// True if there is one now: [`next_request`](Self::next_request) tells whom to ask.
     pub(crate) fn open_session(&mut self) -> bool {
-        if self.session.is_some() || self.jobs.is_empty() {
+        if !self.may_open_session() {
             return false;
         }
         let count = self.jobs.len().min(SESSION_JOBS_MAX);

@@ -93,7 +93,7 @@ impl Node {
             + self.output_size
             + self.input_size
             + self.wal.queued_size()
-            + self.slices.open_size()
+            + self.slices.unlogged_size()
     }
 
     /// Bytes of all cores.

@@ -13,6 +13,7 @@ use crate::commands::{ChannelsCx, SessionCx};
 use crate::dispatch::Flow;
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
+use crate::expiry_cycle::DELETE_OVERHEAD;
 use crate::job::Work;
 use crate::node::Node;
 use crate::parcel::{Gates, Message, Words};
@@ -136,6 +137,9 @@ impl Node {
             self.reply_error(session, &error);
             return Flow::Done;
         }
+        if self.vacant_max(session) <= session.replies.vacant() {
+            return Flow::NeedsVacancies;
+        }
         let mut slices = SliceSet::default();
         for key in args {
             slices.insert(self.topology.slice_of(engine::slot_of(key)));
@@ -155,7 +159,7 @@ impl Node {
         };
         let database = session.client.database;
         if session.jobs == 0 && self.is_here(&Scope::Many(slices)) {
-            self.watch_here(id, database, args, now);
+            self.watch_here(id, database, args, Admission::Own { granted: false }, now);
             self.reply(session, |reply| reply.simple("OK"));
         } else {
             let work = Work::Watch { watch: id, database, words: Words::new(args) };
@@ -165,31 +169,50 @@ impl Node {
     }
 
     /// Watches keys whose slices are here.
-    pub(crate) fn watch_here(&mut self, id: WatchId, database: u16, keys: Args<'_>, now: Now) {
+    pub(crate) fn watch_here(
+        &mut self,
+        id: WatchId,
+        database: u16,
+        keys: Args<'_>,
+        admission: Admission<'_>,
+        now: Now,
+    ) {
         for key in keys {
             let slice = self.topology.slice_of(engine::slot_of(key));
             let now_ms = self.slices.slice(slice).clock_ms(now);
-            self.expire_watched(slice, database, key, now_ms, now);
+            let spare = self.spare_size(&Scope::One(slice), admission);
+            // One that stays although its time has come fails the EXEC, no more.
+            self.expire_watched(slice, database, key, spare, now_ms, now);
             let (slice, space) = self.slices.both(slice);
             slice.watches.add(id, space, database, key);
         }
     }
 
-    /// A key that time has taken is gone for its watchers too.
+    /// A key that time has taken is gone for its watchers too. False if it should go and there are
+    /// no `spare` bytes to log that.
     fn expire_watched(
         &mut self,
         slice: base::SliceId,
         database: u16,
         key: &[u8],
+        spare: usize,
         now_ms: u64,
         now: Now,
-    ) {
+    ) -> bool {
+        let entry = self.slices.space(slice).keyspace.find(database, key);
+        if !entry.is_some_and(|entry| entry.is_expired(now_ms)) {
+            return true;
+        }
+        if spare < key.len() + DELETE_OVERHEAD {
+            return false;
+        }
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
         if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
             self.stats.expired_keys += 1;
             self.slices.note_effects(slice, now, &self.planted);
         }
+        true
     }
 
     /// Forgets what the client watches.
@@ -237,6 +260,12 @@ impl Node {
             self.reply_error(session, &error);
             return Flow::Done;
         };
+        let is_refused = transaction.has_failed || self.transaction_lacks_memory(&transaction, now);
+        // A WATCH that waits for slices must have left its marks before they can be taken away.
+        if is_refused && 0 < session.jobs {
+            session.client.transaction = Some(transaction);
+            return Flow::NeedsReplies;
+        }
         if transaction.has_failed {
             self.unwatch(session);
             let error =
@@ -244,7 +273,7 @@ impl Node {
             self.reply_error(session, &error);
             return Flow::Done;
         }
-        if self.transaction_lacks_memory(&transaction, now) {
+        if is_refused {
             self.unwatch(session);
             let error = RequestError::Static(EXEC_OUT_OF_MEMORY);
             self.reply_error(session, &error);
@@ -381,15 +410,17 @@ impl Node {
             Err(refusal) => {
                 self.stats.writes_refused += 1;
                 if let Some(watching) = watching {
-                    self.take_watches(&watching, &mut gates, now);
+                    self.forget_watches(&watching);
                 }
                 ReplyWriter::new(out, session.client.protocol).error_bytes(&refusal.text());
                 return Executed::Done(gates);
             }
         }
         let before = self.slices.effect_count(slices);
+        let open = self.slices.open_size();
+        let spare = self.spare_size(&Scope::Many(*slices), admission);
         if let Some(watching) = watching {
-            let is_dirty = self.take_watches(&watching, &mut gates, now);
+            let is_dirty = self.take_watches(&watching, &mut gates, spare, now);
             if is_dirty && !self.planted.is(Plant::ForgetWatch) {
                 let mut reply = ReplyWriter::new(out, session.client.protocol);
                 reply.null_array();
@@ -416,7 +447,9 @@ impl Node {
                         run,
                         args,
                         scope: &scope,
-                        admission: Admission::Sure,
+                        admission: Admission::Sure {
+                            left: spare.saturating_sub(self.slices.open_size() - open),
+                        },
                     };
                     match self.execute(&task, now, out) {
                         Executed::Done(more) => add_gates(&mut gates, &more),
@@ -482,7 +515,9 @@ impl Node {
         if has_written && 1 < gates.len() {
             // What was written is in flight, as is what was read of the slices that are gates.
             let mut participants = SliceSet::default();
-            gates.iter().for_each(|gate| participants.insert(gate.slice));
+            let seen = gates.iter().map(|gate| gate.slice);
+            // What other cores answered is told, and nothing was made of it.
+            seen.filter(|slice| slices.contains(*slice)).for_each(|id| participants.insert(id));
             self.slices.link(&participants);
         }
         Executed::Done(gates)
@@ -499,34 +534,50 @@ impl Node {
     ) -> Result<Option<Executed>, RequestError> {
         let caller = session.client.caller();
         let scope = Scope::Many(*slices);
+        let now_ms = self.clock_ms(&scope, now);
         // A value that one command made may be copied by the next.
         let mut values = transaction.size();
-        for queued in &transaction.commands {
-            if queued.command.is_write() {
-                for key in queued.command.keys(&queued.words.borrow()[queued.name_words..]) {
-                    values += self.slices.value_size(caller.database, key);
-                }
-            }
-        }
-        let mut size = 0;
+        let mut expired = 0;
         let mut write = None;
+        let mut database = caller.database;
         for queued in &transaction.commands {
-            if let Run::Keys(run) = queued.command.run {
+            let words = queued.words.borrow();
+            let args = &words[queued.name_words..];
+            let Run::Keys(run) = queued.command.run else {
+                database = selected(queued.command, args).unwrap_or(database);
+                continue;
+            };
+            if queued.command.is_write() {
+                values += grown_size(queued.command, args);
+                for key in queued.command.keys(args) {
+                    values += self.slices.value_size(database, key);
+                }
+                write = Some((queued.command, run));
+            }
+            let spaces = self.slices.many();
+            expired += engine::expire_size_max(&spaces, queued.command, args, database, now_ms);
+        }
+        let Some((command, run)) = write else {
+            return match expired {
+                0 => Ok(None),
+                // What only expires is read all the same.
+                _ => Ok(self.find_room(&scope, admission, expired).unwrap_or(None)),
+            };
+        };
+        let mut size = expired;
+        for queued in &transaction.commands {
+            if let Run::Keys(_) = queued.command.run {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
                 size += queued.command.effect_size_max(args, &|_| values);
                 size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
-                if queued.command.is_write() {
-                    write = Some((queued.command, run));
-                }
             }
         }
-        let Some((command, run)) = write else { return Ok(None) };
         let task = Task { caller, command, run, args: &[], scope: &scope, admission };
         if let Some(refusal) = self.refuses_write(&task, now) {
             return Err(refusal);
         }
-        self.find_room(&task, size)
+        self.find_room(&scope, admission, size)
     }
 
     fn finish_queued(
@@ -545,13 +596,29 @@ impl Node {
         }
     }
 
-    /// Takes the marks of a watch out of its slices. True if a key has changed.
-    fn take_watches(&mut self, watching: &Watching, gates: &mut Gates, now: Now) -> bool {
+    /// Takes the marks of a watch out of its slices, which are here.
+    pub(crate) fn forget_watches(&mut self, watching: &Watching) {
+        for id in watching.slices.iter() {
+            self.slices.slice_mut(id).watches.remove(watching.id);
+        }
+    }
+
+    /// Takes the marks of a watch out of its slices. True if a key has changed, or has expired and
+    /// there are no `spare` bytes to say so in the log.
+    fn take_watches(
+        &mut self,
+        watching: &Watching,
+        gates: &mut Gates,
+        spare: usize,
+        now: Now,
+    ) -> bool {
         let mut is_dirty = false;
+        let open = self.slices.open_size();
         for id in watching.slices.iter() {
             for (database, key) in self.slices.slice(id).watches.keys(watching.id) {
                 let now_ms = self.slices.slice(id).clock_ms(now);
-                self.expire_watched(id, database, &key, now_ms, now);
+                let left = spare.saturating_sub(self.slices.open_size() - open);
+                is_dirty |= !self.expire_watched(id, database, &key, left, now_ms, now);
                 // Whether it changed shows what was written: the reply waits for that.
                 let hash = self.slices.space(id).keyspace.hash(database, &key);
                 let index = self.slices.slice(id).gate.last_write(hash);
@@ -559,11 +626,27 @@ impl Node {
                     add_gates(gates, &[Gate { slice: id, index }]);
                 }
             }
-            let watches = &mut self.slices.slice_mut(id).watches;
-            is_dirty |= watches.is_dirty(watching.id);
-            watches.remove(watching.id);
+            is_dirty |= self.slices.slice(id).watches.is_dirty(watching.id);
         }
+        self.forget_watches(watching);
         is_dirty
+    }
+}
+
+/// The database that a queued command selects.
+fn selected(command: &Command<Run>, args: Args<'_>) -> Option<u16> {
+    let [number] = args else { return None };
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    (command.name == "select" && number < base::limits::DATABASES).then_some(number)
+}
+
+/// By how much more than its words a command may make a value grow: bytes.
+fn grown_size(command: &Command<Run>, args: Args<'_>) -> usize {
+    let offset = || std::str::from_utf8(args.get(1)?).ok()?.parse::<usize>().ok();
+    match command.name {
+        "setrange" => offset().unwrap_or(0).min(base::limits::STRING_SIZE_MAX),
+        "setbit" => (offset().unwrap_or(0) / 8).min(base::limits::STRING_SIZE_MAX),
+        _ => 0,
     }
 }
 

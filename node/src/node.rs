@@ -318,7 +318,7 @@ impl Node {
 
     /// When the next turn must begin at the latest: microseconds of the monotonic clock.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.runnable.is_empty() || self.room.is_new() {
+        if !self.runnable.is_empty() || self.room.is_new() || self.loans.may_open_session() {
             return Some(0);
         }
         let deadline = match self.phase {
@@ -421,7 +421,7 @@ impl Node {
             return;
         }
         let Self { slices, transactions, planted, wal, frames, .. } = self;
-        let size = slices.open_size();
+        let size = slices.unlogged_size();
         slices.close(transactions, now, planted);
         let emitted = slices.emit(wal);
         if let Some(frame) = wal.close_batch(now) {
@@ -437,10 +437,11 @@ impl Node {
     /// clients that wait for their writes would otherwise fall apart into as many small groups as
     /// the window has places, each paying for a frame of its own.
     fn is_batch_due(&self) -> bool {
-        let size = self.slices.open_size();
+        let size = self.slices.unlogged_size();
         let size_max = BATCH_SIZE_MAX.min(self.config.entry_size_max / 2);
         if self.wal.window_is_full() {
-            return size_max <= self.slices.batch_size_max();
+            let is_large = size_max <= self.slices.batch_size_max();
+            return is_large || size_max <= self.slices.proposed_size();
         }
         let on_their_way: usize = self.frames.iter().map(|(_, size)| size).sum();
         BATCH_SIZE_FULL <= size || on_their_way <= size

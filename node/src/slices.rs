@@ -10,6 +10,7 @@
 //! * A slice is here as a whole: its `Slice` and its `Space` are both here or both away.
 //! * A slice with effects in its open batch is in `dirty`; a linked slice is here.
 //! * `open_size` is the sum of the open batches' sizes as their slices have noted them.
+//! * `proposed_size` is the sum of the bodies proposed since the last `emit`.
 //! * A group with anything on its way is in `active`.
 
 use base::{CoreId, FrameSequence, LogIndex, Now, SliceId};
@@ -44,6 +45,8 @@ pub(crate) struct Slices {
     active: SliceSet,
     /// Bytes in the open batches that are here.
     open_size: usize,
+    /// Bytes in entries that are proposed and not yet handed to the log.
+    proposed_size: usize,
     bodies: Vec<Vec<u8>>,
 }
 
@@ -62,6 +65,7 @@ impl Slices {
             linked: SliceSet::default(),
             active: SliceSet::default(),
             open_size: 0,
+            proposed_size: 0,
             bodies: Vec::new(),
         };
         for SliceStart { slice, space, group } in starts {
@@ -194,6 +198,16 @@ impl Slices {
         self.open_size
     }
 
+    /// Bytes in entries that are made, here or by a borrower, and not yet handed to the log.
+    pub(crate) fn proposed_size(&self) -> usize {
+        self.proposed_size
+    }
+
+    /// Bytes that the log must have room for and has not got yet.
+    pub(crate) fn unlogged_size(&self) -> usize {
+        self.open_size + self.proposed_size
+    }
+
     /// The largest open batch.
     pub(crate) fn batch_size_max(&self) -> usize {
         self.dirty.iter().map(|slice| self.batch_size(slice)).max().unwrap_or(0)
@@ -291,6 +305,7 @@ impl Slices {
                 if let Some((id, places)) = &closed.fragment {
                     transactions.begin(*id, places, self.topology);
                 }
+                self.proposed_size += closed.body.len();
                 group.propose(closed);
                 self.active.insert(id);
             }
@@ -299,6 +314,7 @@ impl Slices {
 
     /// Appends what is to be persisted to the log's open batch.
     pub(crate) fn emit(&mut self, wal: &mut Wal) -> SliceSet {
+        self.proposed_size = 0;
         let mut emitted = SliceSet::default();
         for slice in self.active.iter() {
             let group = self.groups[usize::from(slice.0)].as_deref_mut().expect("it is active");
@@ -433,6 +449,7 @@ impl Slices {
             if let Some((id, places)) = &closed.fragment {
                 transactions.begin(*id, places, self.topology);
             }
+            self.proposed_size += closed.body.len();
             group.propose(closed);
             self.active.insert(id);
         }

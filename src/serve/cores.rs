@@ -19,6 +19,7 @@ use runtime::{Options, Ring, Waker};
 use crate::config::Config;
 use crate::data_dir::{DataDir, Generation};
 use crate::exit::{Failure, Status};
+use crate::planted::planted;
 use crate::shell::{Banner, Clients, Shell, Welcome};
 
 /// Parcels that may be under way from one core to another; a full ring delays its sender.
@@ -177,6 +178,6 @@ fn serve(mut ring: Ring, work: Work) -> Result<(), Failure> {
     for waker in wakers {
         ring.add_peer(waker);
     }
-    let node = Node::new(node, runtime::now());
+    let node = planted(Node::new(node, runtime::now()));
     Shell::new(node, ring, port, listeners, welcome, clients).run()
 }

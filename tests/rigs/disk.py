@@ -20,6 +20,7 @@ It is driven by lines on stdin and answers each with one line of JSON on stdout:
     release [COUNT]                 answer the oldest held requests (all without a count)
     delay WRITE_US FLUSH_US         answer after a random time up to these (0 0: at once)
     fail write|flush COUNT          answer the COUNT-th request from now with EIO, and all after it
+    poison TEXT                     answer writes that contain TEXT with EIO, and no others
     lie on|off                      answer flushes without making anything durable
     cut SEED drop|keep|tear|mix     lose power
     on                              power returns
@@ -213,6 +214,7 @@ class Server:
         self.later = []  # heap of (when, number, unique, kind, value)
         self.number = 0
         self.failing = None  # (kind, countdown)
+        self.poison = None
         self.mount()
 
     def mount(self):
@@ -274,6 +276,8 @@ class Server:
             self.delay_us = {"write": int(arguments[0]), "flush": int(arguments[1])}
         elif name == "fail":
             self.failing = [arguments[0], int(arguments[1])]
+        elif name == "poison":
+            self.poison = arguments[0].encode()
         elif name == "lie":
             self.disk.lies = arguments[0] == "on"
         elif name == "cut":
@@ -286,7 +290,7 @@ class Server:
             return tally
         elif name == "on":
             self.disk.is_on = True
-            self.failing = None
+            self.failing = self.poison = None
         elif name != "status":
             return {"error": f"unknown command {name}"}
         return {
@@ -318,7 +322,8 @@ class Server:
         if opcode == WRITE:
             _, offset, size, *_ = IO_IN.unpack_from(body)
             data = bytes(body[IO_IN.size : IO_IN.size + size])
-            if not self.disk.is_on or self.fails("write"):
+            is_poisoned = self.poison is not None and self.poison in data
+            if not self.disk.is_on or is_poisoned or self.fails("write"):
                 self.disk.counts["refused"] += 1
                 self.answer(unique, errno.EIO)
             else:

@@ -4,12 +4,13 @@ acknowledged is lost.
 
 The server's directory is a small ext4 on a loop device; a filler file takes what the log leaves.
 
-    writes until refused -> reads, PING -> kill -9, start on the full disk, all there ->
+    writes until every core refuses -> transactions over both are refused whole -> reads, PING -> kill -9, start on the full disk, all there ->
     filler removed -> writes again -> kill -9, start, all there -> wal verify
 
 Red when: a full disk ends the process like any other error; a failed preparation of a segment is
 taken for a success; a refused write is applied in memory; the refusal is not MISCONF; the server
-cannot start where not one block is free; writes stay refused after space came back.
+cannot start where not one block is free; writes stay refused after space came back; one core's full
+log lets through the part of a transaction that another core has room for.
 
 Usage: fulldisk.py --toroid PATH
 Exit status: 0 passed, 1 wrong, 2 cannot run here.
@@ -19,10 +20,11 @@ import argparse
 import os
 
 import rig
-from resp import Client, ReplyError
-from server import Program, Server, default_binary, verify_log
+from resp import Client, ReplyError, encode
+from server import Program, Server, core_of, default_binary, key_on, verify_log
 
 IMAGE_SIZE = 160 << 20
+CORES, SLICES = 2, 16
 VALUE = b"x" * 20000
 
 
@@ -45,15 +47,65 @@ def fill(path):
             pass
 
 
-def write_until_refused(server, acked, start):
-    """Writes fresh keys until one is refused; returns the refusal and its number."""
+def write_until_refused(server, acked, start, refused):
+    """Writes fresh keys until every core refuses; returns the refusals and the last number."""
+    refusals = {}
     with Client(server.port) as client:
         for number in range(start, start + 50_000):
-            reply = client.call("SET", f"key-{number}", b"%d:" % number + VALUE)
-            if reply != "OK":
-                return reply, number
-            acked.add(number)
+            name = f"key-{number}"
+            core = core_of(name, SLICES, CORES)
+            if core in refusals:
+                continue  # the others still have room
+            reply = client.call("SET", name, b"%d:" % number + VALUE)
+            if reply == "OK":
+                acked.add(number)
+                continue
+            refused.append(number)
+            refusals[core] = reply
+            refused_whole(client, core, name)
+            if len(refusals) == CORES:
+                return refusals, number
     raise rig.Failure("50,000 writes of 20 kB each went onto a full disk")
+
+
+def refused_whole(client, full, stem):
+    """Writes over several cores, one of which is full: refused soon, and then no part is done."""
+
+    def mset(keys):
+        return client.call("MSET", *(word for name in keys for word in (name, VALUE)))
+
+    def transaction(keys):
+        sets = b"".join(encode("SET", name, VALUE) for name in keys)
+        client.send(encode("MULTI") + sets + encode("EXEC"))
+        return [client.receive() for _ in range(len(keys) + 2)][-1]
+
+    for what in (mset, transaction):
+        # A loan may count its room more finely than a single write does: a few may still fit.
+        for number in range(500):
+            name = f"{what.__name__}-{stem}-{number}"
+            keys = [key_on(core, name) for core in range(CORES)]
+            reply = what(keys)
+            is_done = not isinstance(reply, ReplyError)
+            left = client.call("MGET", *keys)
+            wanted = [VALUE if is_done else None] * CORES
+            rig.check(
+                left == wanted,
+                f"core {full} was full, {what.__name__} answered {reply!r:.99}, and half was done",
+            )
+            if not is_done:
+                rig.check(
+                    reply.startswith(("MISCONF", "EXECABORT")), f"{what.__name__}: {reply!r:.99}"
+                )
+                break
+        else:
+            raise rig.Failure(f"core {full} is full, and still takes every {what.__name__}")
+
+
+def is_refused(reply, what):
+    rig.check(
+        isinstance(reply, ReplyError) and reply.startswith("MISCONF"),
+        f"{what} on a full disk answers {reply!r:.99}, not MISCONF ...",
+    )
 
 
 def all_there(server, acked, refused):
@@ -86,7 +138,9 @@ def run():
         try:
             rig.command("mount", loop, mountpoint)
             data, filler = os.path.join(mountpoint, "data"), os.path.join(mountpoint, "filler")
-            server = Server(program, data, base, ["--wal-segment-size", str(4 << 20)])
+            extra = ["--cores", str(CORES), "--slices", str(SLICES)]
+            extra += ["--wal-segment-size", str(4 << 20)]
+            server = Server(program, data, base, extra)
             server.start()
             acked, refused = set(), []
             with Client(server.port) as client:
@@ -98,22 +152,15 @@ def run():
                     acked.add(number)
 
             fill(filler)
-            reply, number = write_until_refused(server, acked, 100)
-            refused.append(number)
-            rig.check(
-                isinstance(reply, ReplyError) and reply.startswith("MISCONF"),
-                f"a write on a full disk answers {reply!r}, not MISCONF ...",
-            )
-            print(f"refused after {len(acked)} acknowledged writes: {reply}", flush=True)
+            refusals, number = write_until_refused(server, acked, 100, refused)
+            for core, reply in refusals.items():
+                is_refused(reply, f"SET on core {core}")
+            print(f"refused after {len(acked)} acknowledged writes: {refusals[0]}", flush=True)
             all_there(server, acked, refused)
             with Client(server.port) as client:
                 rig.check(client.call("PING") == "PONG", "PING answers on a full disk")
                 for words in (("DEL", "key-0"), ("INCR", "counter"), ("FLUSHALL",)):
-                    reply = client.call(*words)
-                    rig.check(
-                        isinstance(reply, ReplyError) and reply.startswith("MISCONF"),
-                        f"{words} on a full disk answers {reply!r}",
-                    )
+                    is_refused(client.call(*words), words)
             all_there(server, acked, refused)
 
             for attempt in range(3):
@@ -122,8 +169,7 @@ def run():
                 fill(filler + f"-{attempt}")
                 server.start()
                 all_there(server, acked, refused)
-            reply, number = write_until_refused(server, acked, number + 1)
-            refused.append(number)
+            _, number = write_until_refused(server, acked, number + 1, refused)
             print(
                 f"after three kills on the full disk {len(acked)} acknowledged writes, all there",
                 flush=True,
@@ -134,8 +180,14 @@ def run():
                     os.remove(os.path.join(mountpoint, name))
             with Client(server.port) as client:
                 rig.wait_for(
-                    "writes after space came back", lambda: client.call("SET", "again", "1") == "OK"
+                    "writes on every core after space came back",
+                    lambda: all(
+                        client.call("SET", key_on(core, "again"), "1") == "OK"
+                        for core in range(CORES)
+                    ),
                 )
+                pairs = [w for core in range(CORES) for w in (key_on(core, "pair"), "1")]
+                rig.check(client.call("MSET", *pairs) == "OK", "MSET after space came back")
                 for number in range(number + 1, number + 500):
                     rig.check(
                         client.call("SET", f"key-{number}", b"%d:" % number + VALUE) == "OK",

@@ -12,6 +12,8 @@ Trials, in turn:
     flush       the flush of a SET is held
     write       the write itself is held
     newest      two frames are on their way, the newer one completes first: its reply must wait
+    half        a transaction's frame in one core's log is held, that in the other's is durable: no
+                reply, and nobody is shown the durable half
     cut         the flush is held and the power is cut: no reply at all, and the key is old or new
     late        the server is killed with a write on its way, which lands when the next server has
                 started: the kernel carries it out after the process is gone
@@ -20,7 +22,8 @@ First the canary: the same server at durability `memory` must be caught.
 
 Red when: the log is open without O_DSYNC; replies are released when a frame is submitted, or when
 its write completes but not its flush; a frame counts as durable before the older one is; a read
-shows a value on its way; reads of other keys wait for the disk.
+shows a value on its way; reads of other keys wait for the disk; a transaction counts as soon as one
+log has its part.
 
 Usage: order.py --toroid PATH [--trials 60] [--program toroid] [--canary toroid-memory]
 Exit status: 0 passed, 1 wrong, 2 cannot run here.
@@ -33,7 +36,7 @@ import time
 
 import rig
 from resp import Client, encode
-from server import Program, Server, default_binary, free_port, verify_log
+from server import Program, Server, default_binary, free_port, key_on, verify_log
 
 DISK_SIZE = 1 << 29
 PATIENCE_S = 0.15
@@ -52,12 +55,13 @@ class Trials:
         server = None
         try:
             disk.attach(make=True)
-            extra = ["--wal-segment-size", str(4 << 20)] if self.program.is_toroid else []
+            extra = ["--wal-segment-size", str(4 << 20), "--cores", "2", "--slices", "16"]
+            extra = extra if self.program.is_toroid else []
             server = Server(self.program, os.path.join(disk.mountpoint, "data"), self.base, extra)
             server.start()
             with Client(server.port) as client:
                 rig.check(client.call("SET", "quiet", "quiet") == "OK", "a first SET answers OK")
-            kinds = ["flush", "write"] + (["newest"] if self.program.is_toroid else [])
+            kinds = ["flush", "write"] + (["newest", "half"] if self.program.is_toroid else [])
             for trial in range(count):
                 if trial % 20 == 19:
                     self.cut(disk, server)
@@ -165,10 +169,12 @@ class Trials:
             for client in (older, newer):
                 rig.check(client.call("PING") == "PONG", "PING answers PONG")
             self.hold(disk, "write")
-            older.send(encode("SET", f"older-{self.number}", self.mark))
+            # On one core: logs of different cores wait for each other in transactions only.
+            tag = f"{{pair-{self.number}}}"
+            older.send(encode("SET", f"older-{tag}", self.mark))
             rig.wait_for("the older frame at the disk", lambda: disk.status()["held_writes"])
             before = disk.status()
-            newer.send(encode("SET", f"newer-{self.number}", "not held"))
+            newer.send(encode("SET", f"newer-{tag}", "not held"))
 
             def is_flushed():
                 now = disk.status()
@@ -182,6 +188,54 @@ class Trials:
         finally:
             older.close()
             newer.close()
+
+    def half(self, disk, server):
+        self.number += 1
+        keys = [key_on(core, f"half-{self.number}") for core in (0, 1)]
+        chosen = self.number % 2
+        values = ["sound", "sound"]
+        values[chosen] = self.mark
+        writer, reader, all_reader, other = [Client(server.port) for _ in range(4)]
+        try:
+            for client in (writer, reader, all_reader, other):
+                rig.check(client.call("PING") == "PONG", "PING answers PONG")
+            self.hold(disk, "write")
+            before = disk.status()
+            sets = b"".join(encode("SET", *pair) for pair in zip(keys, values))
+            writer.send(encode("MULTI") + sets + encode("EXEC"))
+            rig.check(
+                [writer.receive() for _ in range(3)] == ["OK", "QUEUED", "QUEUED"], "it is queued"
+            )
+
+            def is_half_durable():
+                now = disk.status()
+                return (
+                    now["held_writes"]
+                    and now["writes"] > before["writes"] + 1
+                    and now["flushes"] > before["flushes"]
+                )
+
+            rig.wait_for("one half at the disk and the other on it", is_half_durable)
+            reader.send(encode("GET", keys[1 - chosen]))
+            all_reader.send(encode("MGET", *keys))
+            self.silent([writer], "half of the transaction is on no disk")
+            answered = [c for c in (reader, all_reader) if c.has_reply(PATIENCE_S / 2)]
+            for client in answered:
+                reply = client.receive()
+                rig.check(
+                    reply in (None, [None, None]), f"half a transaction was shown: {reply!r}"
+                )
+            rig.check(other.call("GET", "quiet") == b"quiet", "a key at rest is read meanwhile")
+            self.silent([writer], "half of the transaction is still on no disk")
+            self.release(disk)
+            rig.check(writer.receive() == ["OK", "OK"], "EXEC answers once both halves are durable")
+            values = [value.encode() for value in values]
+            for client, wanted in ((reader, values[1 - chosen]), (all_reader, values)):
+                if client not in answered:
+                    rig.check(client.receive() == wanted, "what was held back is shown whole")
+        finally:
+            for client in (writer, reader, all_reader, other):
+                client.close()
 
     def cut(self, disk, server):
         requests = self.requests()

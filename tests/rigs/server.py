@@ -30,11 +30,31 @@ def default_binary():
     return os.environ.get("TOROID_BIN") or os.path.join(target, "release", "toroid")
 
 
+def planted_binary():
+    """TOROID_PLANTED_BIN, or what the build with planted bugs makes (README.md)."""
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+    planted = os.path.join(target, "planted", "release", "toroid")
+    return os.environ.get("TOROID_PLANTED_BIN") or planted
+
+
 class Program:
     """How to start the server: the real one, or a stand-in that shows what a rig can see."""
 
-    def __init__(self, name, binary, arguments=()):
+    def __init__(self, name, binary, arguments=(), plant=None):
         self.name, self.binary, self.arguments = name, binary, list(arguments)
+        self.environment = dict(os.environ)
+        if plant is not None:
+            self.environment["TOROID_PLANT"] = plant
+
+    @staticmethod
+    def planted(plant, binary):
+        """Toroid with a planted bug."""
+        if not os.access(binary, os.X_OK):
+            raise Unable(
+                f"{binary} is not there: cargo build --release --features planted "
+                "--target-dir target/planted"
+            )
+        return Program(f"toroid with {plant}", binary, ["--durability", "local"], plant)
 
     @staticmethod
     def named(name, binary):
@@ -113,6 +133,7 @@ class Server:
                 stderr=err,
                 start_new_session=True,
                 cwd="/",
+                env=self.program.environment,
             )
 
     def says(self):
@@ -183,3 +204,33 @@ def verify_log(program, directory):
         done.returncode == 0,
         f"toroid wal verify {directory} ended with {done.returncode}:\n{done.stdout[-3000:]}",
     )
+
+
+SLOTS = 16384
+
+
+def slot_of(name):
+    """The hash slot of a key: CRC16 (XMODEM) of its hash tag, or of all of it."""
+    key = name.encode()
+    start = key.find(b"{")
+    if start >= 0:
+        end = key.find(b"}", start + 1)
+        if end > start + 1:
+            key = key[start + 1 : end]
+    crc = 0
+    for byte in key:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc % SLOTS
+
+
+def core_of(name, slices, cores):
+    """The core that serves a key: its slice, dealt out in turn."""
+    return slot_of(name) // (SLOTS // slices) % cores
+
+
+def key_on(core, stem, slices=16, cores=2):
+    """A key that begins with `stem` and is served by `core`."""
+    numbers = (f"{stem}-{number}" for number in range(10_000))
+    return next(name for name in numbers if core_of(name, slices, cores) == core)

@@ -155,7 +155,10 @@ pub(crate) fn durability(root: &Path, rounds: u64) -> Result<Outcome, String> {
 }
 
 pub(crate) fn powercut(root: &Path, cuts: u64) -> Result<Outcome, String> {
-    let text = rig(root, "powercut", &["--cuts", &cuts.to_string()])?;
+    let planted = build_planted(root)?;
+    let planted = planted.to_str().ok_or("the target directory's name is not text")?;
+    let cuts_text = cuts.to_string();
+    let text = rig(root, "powercut", &["--cuts", &cuts_text, "--planted", planted])?;
     let done = number_after(&text, "\ncuts").ok_or("the rig named no number of cuts")?;
     if done < cuts {
         return Err(format!("{cuts} cuts were asked for and {done} made"));
@@ -163,9 +166,9 @@ pub(crate) fn powercut(root: &Path, cuts: u64) -> Result<Outcome, String> {
     Ok(Outcome::one(format!("{done} power cuts, nothing missing")).with(CUTS, done))
 }
 
-/// The other rigs on the fake disk: each is one check.
+/// The other rigs: each is one check.
 pub(crate) fn rigs(root: &Path) -> Result<Outcome, String> {
-    const RIGS: &[&str] = &["order", "failstop", "fulldisk"];
+    const RIGS: &[&str] = &["order", "failstop", "fulldisk", "crowd"];
     for name in RIGS {
         rig(root, name, &[])?;
     }
@@ -278,6 +281,16 @@ fn find_logs(at: &Path, found: &mut Vec<PathBuf>) {
 pub(crate) fn build_release(root: &Path) -> Result<(), String> {
     cargo(root, &["build", "--locked", "--release", "--bin", "toroid"]).run()?.succeeded()?;
     Ok(())
+}
+
+/// Builds the server whose bugs a rig must find, apart from the sound one.
+fn build_planted(root: &Path) -> Result<PathBuf, String> {
+    let target = scratch(root).with_file_name("planted");
+    let apart = target.to_str().ok_or("the target directory's name is not text")?;
+    let mut words = vec!["build", "--locked", "--release", "--bin", "toroid"];
+    words.extend(["--features", "planted", "--target-dir", apart]);
+    cargo(root, &words).run()?.succeeded()?;
+    Ok(target.join("release").join("toroid"))
 }
 
 pub(crate) fn binary(root: &Path) -> PathBuf {

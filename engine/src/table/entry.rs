@@ -159,7 +159,8 @@ impl<'a> Entry<'a> {
         Some(unsafe { self.at(expire_offset(flags)).cast::<u64>().read() })
     }
 
-    /// Its time is over, which in Redis it is after the millisecond it names: it is to be hidden, and to be deleted by an effect.
+    /// Its time is over, as in Redis after the millisecond it names: it is to be hidden, and to be
+    /// deleted by an effect.
     pub fn is_expired(self, now_ms: u64) -> bool {
         self.expire_ms().is_some_and(|expire_ms| expire_ms < now_ms)
     }

@@ -397,7 +397,8 @@ pub const SETTINGS: &[Setting] = &[
     takes(
         "maxmemory",
         "BYTES",
-        "Bytes all cores may use together; 0: as many as there are. Unless set, 80 % of the memory this process may use.",
+        "Bytes all cores may use together; 0: as many as there are. Unless set, 80 % of the memory \
+         this process may use.",
         Kind::Bytes {
             least: 0,
             get: |settings| settings.memory_max,

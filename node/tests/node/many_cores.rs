@@ -221,6 +221,10 @@ fn what_follows_a_transaction_follows_it() {
     let sent = "multi\nset b 1\nset k3 1\nexec\nselect 5\nset b 5\nselect 0\nget b\nget k3";
     let answered = "+OK +QUEUED +QUEUED *2 +OK +OK +OK +OK +OK $1 1 $1 1";
     assert_eq!(node.ask(0, 1, sent), answered);
+    // What the client selects behind EXEC is not where it executes.
+    let sent = "multi\nset b 2\nset k3 2\nexec\nselect 5";
+    assert_eq!(node.ask(0, 1, sent), "+OK +QUEUED +QUEUED *2 +OK +OK +OK");
+    assert_eq!(node.ask(0, 1, "select 0\nget b\nset k3 1"), "+OK $1 2 +OK");
     let sent = "watch k3\nunwatch\nwatch b k3\nset k3 2\nmulti\nget k3\nexec\nget k3";
     let answered = "+OK +OK +OK +OK +OK +QUEUED *-1 $1 2";
     assert_eq!(node.ask(0, 1, sent), answered);
@@ -263,11 +267,49 @@ fn what_waits_for_room_after_a_loan_is_not_overtaken() {
     node.cores[0].send_bytes(7, &large);
     node.turn();
     node.turn();
-    node.send(0, 1, "incr b\nexists b\nincr b");
+    // A read would need no room.
+    node.send(0, 1, "get b\nincr b\nexists b\nincr b");
     node.cores[0].frames_stall = false;
     for _ in 0..20 {
         node.settle();
     }
-    assert_eq!(node.cores[0].received(1), ":1 :2 :3 :1 :4");
+    assert_eq!(node.cores[0].received(1), ":1 :2 $1 2 :3 :1 :4");
     assert_eq!(node.cores[0].received(7), "+OK");
+}
+
+/// Red when a request of another core does not wait behind one of its client and slice that waits
+/// for room, and when a loan does not.
+#[test]
+fn what_waits_for_room_on_another_core_is_not_overtaken() {
+    let mut node = cores(2);
+    node.cores[1].frames_stall = true;
+    node.cores[1].connect(7);
+    let size = 40 << 20;
+    let head = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n${size}\r\n");
+    let large = [head.into_bytes(), vec![b'x'; size], b"\r\n".to_vec()].concat();
+    node.cores[1].send_bytes(7, &large);
+    node.send(0, 1, "incr k3\nget k3\nexists b k3");
+    node.turn();
+    node.turn();
+    node.cores[1].frames_stall = false;
+    for _ in 0..20 {
+        node.settle();
+    }
+    assert_eq!(node.cores[0].received(1), ":1 $1 1 :1");
+    assert_eq!(node.cores[1].received(7), "+OK");
+}
+
+/// Red when a slice that was only read takes no part in the transaction (PROTOCOL F4).
+#[test]
+fn what_was_made_of_a_lost_write_is_lost_with_it() {
+    let mut node = cores(2);
+    let log = node.cores[1].log.clone();
+    node.cores[1].frames_stall = true;
+    assert_eq!(node.ask(1, 1, "set k3 1"), "");
+    assert_eq!(node.ask(0, 1, "copy k3 b"), "", "what could be lost is not shown");
+    // The stalled disk never got anything of it.
+    node.cores[1].log = log;
+    let mut node = node.restart();
+    node.cores[0].connect(1);
+    assert_eq!(node.ask(0, 1, "exists b k3"), ":0");
 }

@@ -23,47 +23,58 @@ fn settings_change_on_every_core_all_or_none() {
         ("CONFIG SET maxmemory 1gb maxmemory-policy allkeys-lru", "+OK"),
         (
             "CONFIG SET timeout 7 maxmemory-policy no-such-thing",
-            "-ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+            "-ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - \
+             argument(s) must be one of the following: volatile-lru, volatile-lfu, \
+             volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, \
+             noeviction",
         ),
         ("CONFIG GET timeout", "*2 $7 timeout $1 0"),
         (
             "CONFIG SET maxmemory 1gb maxmemory 2gb",
-            "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - duplicate parameter",
+            "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - duplicate \
+             parameter",
         ),
         (
             "CONFIG SET maxmemory abc",
-            "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value",
+            "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must \
+             be a memory value",
         ),
         ("CONFIG SET nope 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'"),
         ("CONFIG SET a", "-ERR wrong number of arguments for 'config|set' command"),
         ("CONFIG SET hz 10 timeout", "-ERR wrong number of arguments for 'config|set' command"),
         (
             "CONFIG SET hz abc",
-            "-ERR CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be parsed into an integer",
+            "-ERR CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be \
+             parsed into an integer",
         ),
         (
             "CONFIG SET slowlog-log-slower-than -2",
-            "-ERR CONFIG SET failed (possibly related to argument 'slowlog-log-slower-than') - argument must be between -1 and 9223372036854775807 inclusive",
+            "-ERR CONFIG SET failed (possibly related to argument 'slowlog-log-slower-than') - \
+             argument must be between -1 and 9223372036854775807 inclusive",
         ),
         (
             "CONFIG SET appendonly no",
-            "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - can't set immutable config",
+            "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - can't set \
+             immutable config",
         ),
         ("CONFIG SET appendonly yes", "+OK"),
         (
             "CONFIG SET notify-keyspace-events KEQ",
-            "-ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
+            "-ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - \
+             Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
         ),
         ("CONFIG SET notify-keyspace-events KEA", "+OK"),
         (
             "CONFIG SET client-output-buffer-limit \"normal 1 2\"",
-            "-ERR CONFIG SET failed (possibly related to argument 'client-output-buffer-limit') - Wrong number of arguments in buffer limit configuration.",
+            "-ERR CONFIG SET failed (possibly related to argument 'client-output-buffer-limit') \
+             - Wrong number of arguments in buffer limit configuration.",
         ),
         ("CONFIG SET client-output-buffer-limit \"normal 1mb 2mb 3\"", "+OK"),
         ("CONFIG SET list-max-ziplist-size -3", "+OK"),
         (
             "CONFIG SET durability memory durability-floor local",
-            "-ERR CONFIG SET failed (possibly related to argument 'durability') - durability may not be weaker than durability-floor",
+            "-ERR CONFIG SET failed (possibly related to argument 'durability') - durability \
+             may not be weaker than durability-floor",
         ),
         ("CONFIG REWRITE", "-ERR The server is running without a config file"),
         ("CONFIG NOPE", "-ERR unknown subcommand 'NOPE'. Try CONFIG HELP."),
