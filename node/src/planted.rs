@@ -24,6 +24,12 @@ pub enum Plant {
     SayYesEarly,
     /// What is committed is shown, decided or not.
     ShowCommitted,
+    /// Recovery takes an entry in a void range for one that counts (PROTOCOL F1).
+    ForgetVoid,
+    /// Recovery voids a fragment and not what was executed on top of it (PROTOCOL F2).
+    ShortVoid,
+    /// Recovery says yes to a fragment while an earlier one is in doubt (PROTOCOL F1, F6).
+    AnswerEarly,
     /// EXEC goes on although a watched key has changed.
     ForgetWatch,
     /// Now and then an effect is applied and not logged.

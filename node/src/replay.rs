@@ -24,6 +24,7 @@ use wal::{HardState, Record};
 
 use crate::attachment::{Attachment, Place, Places};
 use crate::group::Group;
+use crate::planted::{Plant, Planted};
 use crate::slice::Slice;
 use crate::topology::Topology;
 
@@ -48,6 +49,7 @@ pub struct SliceReplay {
     demanded: Map<SliceId, (Place, Place)>,
     clock_ms: u64,
     effects: u64,
+    planted: Planted,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,13 @@ impl SliceReplay {
             demanded: Map::default(),
             clock_ms: 0,
             effects: 0,
+            planted: Planted::default(),
         }
+    }
+
+    /// Plants a bug for the simulator to find; nothing without the feature `planted`.
+    pub fn plant(&mut self, plant: Plant) {
+        self.planted.plant(plant);
     }
 
     pub fn id(&self) -> SliceId {
@@ -163,8 +171,19 @@ impl SliceReplay {
                 self.id
             ));
         }
+        self.drop_from(first, index.0)
+    }
+
+    /// What waits from `first` on does not count, nor does anything else below `end`: it was
+    /// executed on top of it (PROTOCOL F2).
+    fn drop_from(&mut self, first: LogIndex, end: u64) -> Result<(), String> {
+        if self.planted.is(Plant::ShortVoid) {
+            self.waiting.retain(|one| one.index != first);
+            self.voids.push(first.0..first.0 + 1);
+            return self.apply_certain();
+        }
         self.waiting.retain(|one| one.index < first);
-        self.voids.push(first.0..index.0);
+        self.voids.push(first.0..end);
         Ok(())
     }
 
@@ -194,6 +213,11 @@ impl SliceReplay {
                 .or_insert((own, place));
         }
         self.apply(&first.body)?;
+        self.apply_certain()
+    }
+
+    /// Applies what no fragment in doubt is in front of.
+    fn apply_certain(&mut self) -> Result<(), String> {
         while let Some(next) = self.waiting.pop_front_if(|next| next.fragment.is_empty()) {
             self.apply(&next.body)?;
         }
@@ -220,7 +244,7 @@ impl SliceReplay {
     }
 
     fn is_void(&self, index: LogIndex) -> bool {
-        self.voids.iter().any(|void| void.contains(&index.0))
+        !self.planted.is(Plant::ForgetVoid) && self.voids.iter().any(|void| void.contains(&index.0))
     }
 
     /// Whether the entry at `place` counts (PROTOCOL 3.6): the log of a sole voter is committed
@@ -228,7 +252,7 @@ impl SliceReplay {
     fn answer(&self, place: Place) -> Verdict {
         if self.term_at(place.index) != Some(place.term) || self.is_void(place.index) {
             Verdict::No
-        } else if place.index.0 <= self.settled().0 + 1 {
+        } else if place.index.0 <= self.settled().0 + 1 || self.planted.is(Plant::AnswerEarly) {
             Verdict::Yes
         } else {
             Verdict::NotYet
@@ -354,9 +378,7 @@ pub fn settle_replays(
                 Verdict::No => {
                     base::mark!("node: recovery voids a fragment");
                     let first = first.index;
-                    let replay = &mut replays[at];
-                    replay.waiting.clear();
-                    replay.voids.push(first.0..u64::MAX);
+                    replays[at].drop_from(first, u64::MAX)?;
                     voids[at] = Some(first);
                 }
                 Verdict::NotYet => continue,

@@ -56,6 +56,8 @@ pub struct SliceLog {
     voids: Vec<Range<u64>>,
     /// Said by the log itself: every fragment up to here is decided.
     resolved: u64,
+    /// Decided since: nothing counts from there on, to the end of what was found.
+    first_void: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +83,17 @@ enum Kept {
 impl SliceLog {
     fn is_void(&self, index: u64) -> bool {
         self.voids.iter().any(|void| void.contains(&index))
+    }
+
+    /// Does the entry count for anything?
+    fn counts(&self, index: u64) -> bool {
+        self.void_from(index).is_none()
+    }
+
+    /// The fragment because of which an entry counts for nothing.
+    fn void_from(&self, index: u64) -> Option<u64> {
+        let said = self.voids.iter().find(|void| void.contains(&index)).map(|void| void.start);
+        said.or(self.first_void.filter(|first| *first <= index))
     }
 
     fn entry(&self, index: u64) -> Option<&Entry> {
@@ -160,12 +173,15 @@ impl Surviving {
     /// Decides what is open, and makes contents of what counts.
     pub fn finish(&mut self) -> Result<(), String> {
         let first_void = decide::first_void(&self.slices)?;
+        for (log, first) in self.slices.iter_mut().zip(first_void) {
+            log.first_void = (first != u64::MAX).then_some(first);
+        }
         for (slice, log) in self.slices.iter().enumerate() {
-            self.voids += log.voids.len() as u64 + u64::from(first_void[slice] != u64::MAX);
+            self.voids += log.voids.len() as u64 + u64::from(log.first_void.is_some());
             let mut contents = Contents::new();
             let changes = &mut self.changes[slice];
             for entry in &log.entries {
-                if log.is_void(entry.index) || first_void[slice] <= entry.index {
+                if !log.counts(entry.index) {
                     continue;
                 }
                 self.fragments += u64::from(!entry.fragment.is_empty());
@@ -242,9 +258,42 @@ impl Surviving {
                     log.entries.iter().zip(&now.entries).position(|(a, b)| a.hash != b.hash),
                 ));
             }
+            if let Some(entry) =
+                log.entries.iter().find(|e| log.counts(e.index) != now.counts(e.index))
+            {
+                return Err(format!(
+                    "entry {} of slice {slice} counted when a process served, or did not: {}; now \
+                     it is the other way",
+                    entry.index,
+                    log.counts(entry.index),
+                ));
+            }
             if !later.changes[slice].starts_with(&self.changes[slice]) {
                 return Err(format!(
                     "changes of slice {slice} counted when a process served, and do not any more"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that a process had settled is here and counts, but for what was void when it
+    /// started.
+    pub fn check_settled(&self, settled: &[u64], served: &Self) -> Result<(), String> {
+        for (slice, (log, settled)) in self.slices.iter().zip(settled).enumerate() {
+            let count = log.entries.len() as u64;
+            if count < *settled {
+                return Err(format!(
+                    "slice {slice} was settled up to entry {settled} and its log ends at {count}"
+                ));
+            }
+            // What was found open then is void up to the entry that says so.
+            let known = served.slices[slice].entries.len() as u64;
+            let is_lost = |index: &u64| log.void_from(*index).is_some_and(|first| known < first);
+            if let Some(lost) = (known + 1..=*settled).find(is_lost) {
+                return Err(format!(
+                    "slice {slice} was settled up to entry {settled} and entry {lost} does not \
+                     count"
                 ));
             }
         }

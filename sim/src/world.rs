@@ -136,6 +136,8 @@ struct World {
     dataset_size: Option<u64>,
     /// Of each slice at the last exit.
     last_digests: Option<Vec<Option<u128>>>,
+    /// How far each slice was settled while a process served.
+    settled: Vec<u64>,
     /// Hash of the entry at each (slice, term, index) ever recovered.
     entries: Map<(u16, u64, u64), u64>,
     /// Failures this process was told of.
@@ -226,6 +228,7 @@ impl World {
             shut_down: false,
             dataset_size: None,
             last_digests: None,
+            settled: vec![0; usize::from(plan.slices)],
             entries: Map::default(),
             failures_told: 0,
             final_failure: None,

@@ -37,6 +37,8 @@ pub(super) struct Core {
     pub(super) idle_turns: u32,
     /// What each other core sent, in order.
     pub(super) inbox: Vec<Inbox>,
+    /// How far each of its slices is settled.
+    pub(super) settled: Vec<u64>,
 }
 
 /// Parcels of one core for another. Owner: core.
@@ -76,7 +78,7 @@ impl Process {
 }
 
 impl Core {
-    fn new(node: Node, cores: u16) -> Self {
+    fn new(node: Node, cores: u16, slices: usize) -> Self {
         Self {
             node,
             listening: false,
@@ -84,6 +86,7 @@ impl Core {
             turn_at_us: None,
             idle_turns: 0,
             inbox: (0..cores).map(|_| Inbox::default()).collect(),
+            settled: vec![0; slices],
         }
     }
 }
@@ -187,7 +190,8 @@ impl World {
             if let Some(plant) = self.planting.node {
                 node.plant(plant);
             }
-            cores.push(Core::new(node, topology.cores()));
+            let slices = topology.slices_of(CoreId(core)).count();
+            cores.push(Core::new(node, topology.cores(), slices));
         }
         cores
     }
@@ -197,7 +201,11 @@ impl World {
         let topology = self.topology();
         let mut surviving = Surviving::new(topology, keeps_bytes);
         let all = (0..topology.slices()).map(SliceId);
-        let all = all.map(|slice| SliceReplay::new(slice, self.plan.seed, topology));
+        let all = all.map(|slice| {
+            let mut replay = SliceReplay::new(slice, self.plan.seed, topology);
+            self.planting.node.into_iter().for_each(|plant| replay.plant(plant));
+            replay
+        });
         let mut replays = LogReplay::new(all.collect());
         let mut hard_states = Vec::new();
         let mut logs = Vec::new();

@@ -113,6 +113,7 @@ impl World {
             self.shut_down,
         )?;
         self.judge_transactions(end, &changes)?;
+        self.recovered.check_settled(&self.settled, &self.served)?;
         self.report.add("check: objects searched", searched.objects);
         self.report.add(SEARCHES_GIVEN_UP, searched.given_up);
         if self.shut_down {

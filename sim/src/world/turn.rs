@@ -233,6 +233,7 @@ impl World {
         if counted != accepted {
             return Err(format!("core {core} has {counted} clients, {accepted} are connected"));
         }
+        self.watch_settled(core)?;
         if let Some(crash) = crash {
             self.crash(crash);
             return Ok(());
@@ -247,6 +248,27 @@ impl World {
             return Err("a write of the log failed and the node goes on".to_owned());
         }
         self.schedule_turn(core)
+    }
+
+    /// What is settled stays settled (PROTOCOL I5), in this process and, once it serves, in every
+    /// later one.
+    fn watch_settled(&mut self, core: u16) -> Result<(), String> {
+        let topology = self.topology();
+        let process = self.process.as_mut().expect("it did not exit");
+        let serves = process.is_listening();
+        let own = &mut process.cores[usize::from(core)];
+        let slices = topology.slices_of(CoreId(core));
+        for (slice, before) in slices.zip(&mut own.settled) {
+            let settled = own.node.progress(slice).1.0;
+            if settled < *before {
+                return Err(format!("slice {slice} was settled to {before}, now to {settled}"));
+            }
+            *before = settled;
+            if serves {
+                self.settled[usize::from(slice.0)] = settled;
+            }
+        }
+        Ok(())
     }
 
     /// What others sent and this core sees in this turn: all it was woken for, and more or less
