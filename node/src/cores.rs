@@ -18,6 +18,9 @@ use crate::session::Held;
 use crate::slice::Lent;
 use crate::tally::Who;
 
+/// A session ends once its jobs have made so many bytes of replies.
+const SESSION_REPLIES_SIZE: usize = 1024 * 1024;
+
 impl Node {
     /// Takes what another core sent. While recovery is not over it waits.
     pub(crate) fn take_parcel(&mut self, from: CoreId, mut parcel: Box<Parcel>, now: Now) {
@@ -308,7 +311,13 @@ impl Node {
         self.start_lap();
         let refusal = loan.refusal.take();
         let admission = Admission::Lent { room: loan.room(), refusal: refusal.as_deref() };
+        let replied = self.output_size;
         while let Some(mut job) = loan.jobs.pop_front() {
+            // Large replies must not hold the lenders' slices, nor this core, for long.
+            if replied + SESSION_REPLIES_SIZE < self.output_size {
+                loan.jobs.push_front(job);
+                break;
+            }
             if let Some(needed) = self.run_job(&mut job, admission, now) {
                 job.room = job.room.max(needed);
                 loan.jobs.push_front(job);

@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use base::CoreId;
+use base::{ConnectionId, CoreId, Map};
 
 use crate::job::Job;
 use crate::slice::Lent;
@@ -73,8 +73,9 @@ pub(crate) struct Session {
 /// The least a session asks room for: bytes.
 const ROOM_MIN: u64 = 256 * 1024;
 
-/// Jobs that one session serves.
+/// Jobs that one session serves, of all clients and of one.
 const SESSION_JOBS_MAX: usize = 1024;
+const CLIENT_JOBS_MAX: usize = 32;
 
 impl Session {
     /// The bytes each lender has set aside.
@@ -129,7 +130,7 @@ impl Loans {
             && self.jobs.is_empty()
             && job.slices.is_subset(&session.slices)
             && job.room <= session.room
-            && session.jobs.len() < SESSION_JOBS_MAX
+            && session.jobs.len() < CLIENT_JOBS_MAX
         {
             session.jobs.push_back(job);
         } else {
@@ -150,8 +151,7 @@ impl Loans {
         if !self.may_open_session() {
             return false;
         }
-        let count = self.jobs.len().min(SESSION_JOBS_MAX);
-        let jobs: VecDeque<Job> = self.jobs.drain(..count).collect();
+        let jobs = self.take_jobs();
         let mut slices = SliceSet::default();
         let mut room = ROOM_MIN;
         for job in &jobs {
@@ -165,6 +165,26 @@ impl Loans {
         let missing = missing.into();
         self.session = Some(Session { slices, room, missing, jobs, refusal: None });
         true
+    }
+
+    /// The jobs of the next session: the first of each client, so that one that has many does not
+    /// hold up those that have few. Each client's keep their order.
+    fn take_jobs(&mut self) -> VecDeque<Job> {
+        let mut taken: Map<ConnectionId, usize> = Map::default();
+        let (mut jobs, mut left) = (VecDeque::new(), VecDeque::new());
+        while let Some(job) = self.jobs.pop_front() {
+            let of_client = taken.entry(job.address.connection).or_default();
+            if *of_client < CLIENT_JOBS_MAX && jobs.len() < SESSION_JOBS_MAX {
+                *of_client += 1;
+                jobs.push_back(job);
+            } else {
+                // What comes later of this client comes after it.
+                *of_client = CLIENT_JOBS_MAX;
+                left.push_back(job);
+            }
+        }
+        self.jobs = left;
+        jobs
     }
 
     /// Whom to ask for what next, right after a session was opened or went on.
