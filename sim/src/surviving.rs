@@ -416,3 +416,57 @@ fn apply_bytes(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One slice with so many entries; nothing counts from `first_void` on.
+    fn found(count: u64, voids: &[[u64; 2]], first_void: Option<u64>) -> Surviving {
+        let mut surviving = Surviving::new(Topology::new(1, 1), false);
+        let entry = |index| Entry {
+            term: 1,
+            index,
+            hash: index,
+            effects: Vec::new(),
+            fragment: Vec::new(),
+            body: None,
+        };
+        let voids = voids.iter().map(|[first, end]| *first..*end).collect();
+        let entries = (1..=count).map(entry).collect();
+        surviving.slices[0] = SliceLog { entries, voids, resolved: 0, first_void };
+        surviving
+    }
+
+    #[test]
+    fn what_was_decided_stays_decided() {
+        let served = found(5, &[], Some(4));
+        for fine in [found(7, &[[4, 7], [9, 10]], None), found(6, &[], Some(4))] {
+            assert_eq!(served.check_prefix_of(&fine), Ok(()));
+        }
+        let wrong = [
+            found(7, &[], None),
+            found(7, &[[5, 7]], None),
+            found(7, &[[4, 7]], Some(3)),
+            found(4, &[], Some(4)),
+        ];
+        for wrong in wrong {
+            assert!(served.check_prefix_of(&wrong).is_err(), "{:?}", wrong.slices);
+        }
+    }
+
+    #[test]
+    fn what_was_settled_is_found_and_counts() {
+        let served = found(5, &[], Some(4));
+        for fine in
+            [found(8, &[[4, 7]], None), found(9, &[[4, 7]], Some(9)), found(8, &[], Some(4))]
+        {
+            assert_eq!(fine.check_settled(&[8], &served), Ok(()), "{:?}", fine.slices);
+        }
+        for wrong in
+            [found(7, &[[4, 7]], None), found(9, &[[4, 7]], Some(8)), found(9, &[[7, 9]], None)]
+        {
+            assert!(wrong.check_settled(&[8], &served).is_err(), "{:?}", wrong.slices);
+        }
+    }
+}
