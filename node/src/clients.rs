@@ -372,8 +372,12 @@ impl Node {
             return;
         }
         self.relieved_us = now.monotonic_us;
+        // Who holds less than others do is not the cause.
+        let share = self.output_size / self.sessions.len().max(1);
         let is_stuck = |session: &&Session| {
-            session.sending.is_some() && session.progress_us + STUCK_US <= now.monotonic_us
+            share <= session.output_size()
+                && session.sending.is_some()
+                && session.progress_us + STUCK_US <= now.monotonic_us
         };
         let largest = self.sessions.iter().filter(is_stuck).max_by_key(|one| one.output_size());
         if let Some(id) = largest.map(|session| session.id) {

@@ -312,9 +312,11 @@ impl Node {
         let refusal = loan.refusal.take();
         let admission = Admission::Lent { room: loan.room(), refusal: refusal.as_deref() };
         let replied = self.output_size;
+        let mut was_cut = false;
         while let Some(mut job) = loan.jobs.pop_front() {
             // Large replies must not hold the lenders' slices, nor this core, for long.
             if replied + SESSION_REPLIES_SIZE < self.output_size {
+                was_cut = true;
                 loan.jobs.push_front(job);
                 break;
             }
@@ -324,6 +326,7 @@ impl Node {
                 break;
             }
         }
+        self.loans.note_session(was_cut);
         self.loans.return_jobs(std::mem::take(&mut loan.jobs));
         let Self { slices, transactions, planted, .. } = self;
         slices.close(transactions, now, planted);

@@ -49,6 +49,8 @@ pub(crate) struct Loans {
     session: Option<Session>,
     /// Jobs for the next session.
     jobs: VecDeque<Job>,
+    /// How many of them it takes of one client: one, after a session that large replies cut short.
+    client_jobs: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +99,7 @@ impl Loans {
             requests: VecDeque::new(),
             session: None,
             jobs: VecDeque::new(),
+            client_jobs: CLIENT_JOBS_MAX,
         }
     }
 
@@ -138,6 +141,14 @@ impl Loans {
         }
     }
 
+    /// A session was cut short, because what it replied is large, or was not.
+    pub(crate) fn note_session(&mut self, was_cut: bool) {
+        self.client_jobs = match was_cut {
+            true => 1,
+            false => (2 * self.client_jobs).min(CLIENT_JOBS_MAX),
+        };
+    }
+
     /// A job that could not run in its session comes first in the next.
     pub(crate) fn return_jobs(&mut self, jobs: VecDeque<Job>) {
         for job in jobs.into_iter().rev() {
@@ -174,12 +185,12 @@ impl Loans {
         let (mut jobs, mut left) = (VecDeque::new(), VecDeque::new());
         while let Some(job) = self.jobs.pop_front() {
             let of_client = taken.entry(job.address.connection).or_default();
-            if *of_client < CLIENT_JOBS_MAX && jobs.len() < SESSION_JOBS_MAX {
+            if *of_client < self.client_jobs && jobs.len() < SESSION_JOBS_MAX {
                 *of_client += 1;
                 jobs.push_back(job);
             } else {
                 // What comes later of this client comes after it.
-                *of_client = CLIENT_JOBS_MAX;
+                *of_client = self.client_jobs;
                 left.push_back(job);
             }
         }
