@@ -25,6 +25,9 @@ use crate::exit::{Failure, Status};
 /// How soon a parcel that found its ring full is tried again: microseconds.
 const LATE_US: u64 = 50;
 
+/// So many freed bytes are worth giving back.
+const FREED_SIZE: usize = 64 * 1024 * 1024;
+
 /// One core at work. Owner: core.
 pub struct Shell {
     node: Node,
@@ -41,6 +44,8 @@ pub struct Shell {
     is_listening: bool,
     /// Asked to stop, and whether the node knows.
     stopping: Option<Stopping>,
+    /// The most bytes the node held since freed memory was last given back.
+    memory_peak: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,6 +112,7 @@ impl Shell {
         Self {
             node,
             ring,
+            memory_peak: 0,
             late: (0..port.cores()).map(|_| VecDeque::new()).collect(),
             to_wake: vec![false; port.cores()],
             port,
@@ -131,10 +137,21 @@ impl Shell {
             self.wake_others();
             let time_us = runtime::now().monotonic_us.saturating_sub(now.monotonic_us);
             self.node.note_turn_time(time_us);
+            self.give_memory_back();
             let deadline = if is_done { Some(now.monotonic_us + LATE_US) } else { self.deadline() };
             self.sleep(deadline)?;
         }
         Ok(())
+    }
+
+    /// After much was freed, the kernel gets it: nothing else may ask the allocator for long.
+    fn give_memory_back(&mut self) {
+        let used = self.node.own_memory();
+        if used + FREED_SIZE < self.memory_peak {
+            runtime::allocator::give_back();
+            self.memory_peak = used;
+        }
+        self.memory_peak = self.memory_peak.max(used);
     }
 
     fn take_parcels(&mut self, now: Now) {

@@ -10,6 +10,8 @@
 #![deny(unsafe_code)]
 
 mod affinity;
+#[expect(unsafe_code, reason = "the allocator is asked by its own interface")]
+pub mod allocator;
 mod clock;
 mod error;
 #[expect(unsafe_code, reason = "memory shared with the kernel is allocated and lent by pointer")]
