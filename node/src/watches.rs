@@ -29,7 +29,8 @@ pub(crate) struct Watches {
 
 #[derive(Debug, Default)]
 struct Watched {
-    keys: Vec<WatchedKey>,
+    /// By hash: a client may watch a great many, and again.
+    keys: Map<u64, Vec<WatchedKey>>,
     is_dirty: bool,
 }
 
@@ -37,7 +38,6 @@ struct Watched {
 struct WatchedKey {
     database: u16,
     key: Vec<u8>,
-    hash: u64,
     /// The key was there when it came to be watched.
     existed: bool,
 }
@@ -52,11 +52,14 @@ impl Watches {
         let hash = space.keyspace.hash(database, key);
         let existed = space.keyspace.find(database, key).is_some();
         let watched = self.keys.entry(watch).or_default();
-        if watched.keys.iter().any(|one| one.database == database && one.key == key) {
+        let alike = watched.keys.entry(hash).or_default();
+        if alike.iter().any(|one| one.database == database && one.key == key) {
             return;
         }
-        watched.keys.push(WatchedKey { database, key: key.to_vec(), hash, existed });
-        self.by_hash.entry(hash).or_default().push(watch);
+        if alike.is_empty() {
+            self.by_hash.entry(hash).or_default().push(watch);
+        }
+        alike.push(WatchedKey { database, key: key.to_vec(), existed });
     }
 
     /// The key with `hash` was changed.
@@ -71,10 +74,10 @@ impl Watches {
     /// Whole databases were emptied or exchanged: keys that were there or are there have changed.
     pub(crate) fn note_floor(&mut self, space: &Space) {
         for watched in self.keys.values_mut() {
-            watched.is_dirty |= watched
-                .keys
-                .iter()
-                .any(|one| one.existed || space.keyspace.find(one.database, &one.key).is_some());
+            watched.is_dirty |=
+                watched.keys.values().flatten().any(|one| {
+                    one.existed || space.keyspace.find(one.database, &one.key).is_some()
+                });
         }
     }
 
@@ -86,16 +89,16 @@ impl Watches {
     /// The keys of `watch` that time may have taken since.
     pub(crate) fn keys(&self, watch: WatchId) -> Vec<(u16, Vec<u8>)> {
         let Some(watched) = self.keys.get(&watch) else { return Vec::new() };
-        watched.keys.iter().map(|one| (one.database, one.key.clone())).collect()
+        watched.keys.values().flatten().map(|one| (one.database, one.key.clone())).collect()
     }
 
     pub(crate) fn remove(&mut self, watch: WatchId) {
         let Some(watched) = self.keys.remove(&watch) else { return };
-        for key in watched.keys {
-            let watches = self.by_hash.get_mut(&key.hash).expect("a watched key is known");
+        for hash in watched.keys.keys() {
+            let watches = self.by_hash.get_mut(hash).expect("a watched key is known");
             watches.retain(|one| *one != watch);
             if watches.is_empty() {
-                self.by_hash.remove(&key.hash);
+                self.by_hash.remove(hash);
             }
         }
     }
