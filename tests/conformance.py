@@ -179,7 +179,8 @@ def full(arguments, version, directory, work):
             wrong.append(f"stock {unit}: nothing passes, so nothing was compared")
     sides = {}
     for cores in arguments.cores:
-        results = run_all(Toroid(arguments.toroid, cores), arguments.units, directory, work, reasons)
+        server = Toroid(arguments.toroid, cores)
+        results = run_all(server, arguments.units, directory, work, reasons)
         explained, _ = judge(results, reference, reasons, wrong)
         sides[cores] = results, explained
         passed += sum(good(results[unit], reference[unit]) for unit in results)

@@ -1,7 +1,8 @@
 # Appended to a copy of the suite's tests/support/util.tcl before a run against a server from
 # outside. The suite goes on after a failing test, but ends a file where a block of tests cannot be
 # started, as when one of the block's settings is unknown. With this the block, within another one
-# or not, is reported as failed, and what follows it runs. A server that fails nothing never comes here.
+# or not, is reported as failed, and what follows it runs. A server that fails nothing never comes
+# here.
 
 rename start_server started_without_overlay
 
