@@ -50,7 +50,7 @@ class Reasons:
         with open(path, "rb") as file:
             self.entries = tomllib.load(file).get("reason", [])
         for entry in self.entries:
-            known = {"because", "unit", "test", "error", "timing"}
+            known = {"because", "unit", "test", "error", "timing", "hangs"}
             rig.check("because" in entry and set(entry) <= known, f"{path}: {entry}")
         self.used = set()
 
@@ -64,6 +64,11 @@ class Reasons:
                 self.used.add(index)
                 return entry
         return None
+
+    def hanging(self, unit):
+        """The tests of a file that are not to be run, by name."""
+        hanging = [entry for entry in self.entries if entry.get("hangs")]
+        return {one["test"]: "it hangs" for one in hanging if one["unit"] == unit}
 
     def unused(self):
         return [entry for index, entry in enumerate(self.entries) if index not in self.used]
@@ -82,8 +87,10 @@ def lost(result, reference):
 
 
 def summary(error):
-    """The first line of what the suite said, short enough for a table."""
-    line = next((line for line in error.splitlines() if line.strip()), "")
+    """The error reply in what the suite said, or its first line; short enough for a table."""
+    lines = [line for line in error.splitlines() if line.strip()]
+    replies = [line for line in lines if re.match(r"[A-Z]+ ", line)]
+    line = (replies or lines or [""])[0]
     return line if len(line) <= 120 else line[:117] + "..."
 
 
@@ -98,11 +105,12 @@ def canary(directory, work):
     print(f"canary: {len(result.failed)} tests fail on a server without INCR", flush=True)
 
 
-def run_all(program, units, directory, work):
+def run_all(program, units, directory, work, reasons=None):
     results = {}
     for unit in units:
         started = time.monotonic()
-        result = run_unit(directory, unit, program, work)
+        hanging = reasons.hanging(unit) if reasons else {}
+        result = run_unit(directory, unit, program, work, hanging)
         results[unit] = result
         took = time.monotonic() - started
         print(
@@ -145,7 +153,7 @@ def quick(arguments, version, directory, work):
     rig.check(set(recorded["units"]) == set(UNITS), f"{RECORDED}: its files are not the files run")
     reasons, wrong, kept = Reasons(REASONS), [], 0
     cores = arguments.cores[-1]
-    results = run_all(Toroid(arguments.toroid, cores), arguments.units, directory, work)
+    results = run_all(Toroid(arguments.toroid, cores), arguments.units, directory, work, reasons)
     _, timing = judge(results, {}, reasons, wrong)
     share = 1 if version == recorded["version"] else OTHER_VERSION_SHARE
     if share != 1:
@@ -171,7 +179,8 @@ def full(arguments, version, directory, work):
             wrong.append(f"stock {unit}: nothing passes, so nothing was compared")
     sides = {}
     for cores in arguments.cores:
-        results = run_all(Toroid(arguments.toroid, cores), arguments.units, directory, work)
+        server = Toroid(arguments.toroid, cores)
+        results = run_all(server, arguments.units, directory, work, reasons)
         explained, _ = judge(results, reference, reasons, wrong)
         sides[cores] = results, explained
         passed += sum(good(results[unit], reference[unit]) for unit in results)

@@ -14,7 +14,8 @@ use crate::later::Until;
 use crate::node::Node;
 use crate::parcel::{Gates, Message};
 use crate::pause::PauseScope;
-use crate::roster::{ClientFacts, Selection};
+use crate::roster::ClientFacts;
+use crate::selection::Selection;
 use crate::settings::Settings;
 use crate::slow_log::SlowEntry;
 use crate::tally::Tally;
@@ -154,7 +155,7 @@ impl Node {
                 return Some(Answer { body: AnswerBody::Facts(Box::new(facts)), gates });
             }
             Question::Clients(selection) => AnswerBody::Clients(self.client_facts(selection, now)),
-            Question::Kill(selection) => AnswerBody::Count(self.kill_clients(selection)),
+            Question::Kill(selection) => AnswerBody::Count(self.kill_clients(selection, now)),
             Question::Pause { until_us, scope } => {
                 self.pause(*until_us, *scope);
                 AnswerBody::Done

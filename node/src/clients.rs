@@ -437,6 +437,7 @@ impl Client {
             touches: true,
             is_never_evicted: false,
             is_read_only: false,
+            knows_redirections: false,
             reply_mode: ReplyMode::On,
             last_command: None,
             commands: 0,
@@ -459,6 +460,7 @@ impl Client {
         self.touches = fresh.touches;
         self.is_never_evicted = fresh.is_never_evicted;
         self.is_read_only = fresh.is_read_only;
+        self.knows_redirections = fresh.knows_redirections;
         self.reply_mode = fresh.reply_mode;
         self.transaction = fresh.transaction;
     }

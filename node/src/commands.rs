@@ -78,6 +78,8 @@ pub(crate) struct ChannelsCx<'a> {
     /// What it publishes, in order.
     pub(crate) publications: &'a mut Vec<Publication>,
     pub(crate) in_transaction: bool,
+    /// The reply confirms a subscription or its end: who wants no replies gets it all the same.
+    pub(crate) confirms: bool,
 }
 
 /// The lines that HELP prints for a container.

@@ -77,6 +77,12 @@ impl Node {
         let (name, args) = words.split_first().expect("a request has at least its name");
         match self.resolve(session, name, args) {
             Ok((command, _)) if self.is_paused(session, command, now) => Flow::NeedsUnpause,
+            Ok((command, _))
+                if session.client.transaction.is_some() && command.has_flag(Flag::NoMulti) =>
+            {
+                self.refuse(session, &RequestError::Static(NOT_IN_TRANSACTION));
+                Flow::Done
+            }
             Ok((command, args)) => match &mut session.client.transaction {
                 Some(transaction) if is_queued(command) => {
                     if self.lacks_memory(command, now) {
@@ -108,13 +114,18 @@ impl Node {
                 if let Some(number) = self.registry.number_of(name, args) {
                     self.tally.note_rejected(number);
                 }
-                if let Some(transaction) = &mut session.client.transaction {
-                    transaction.has_failed = true;
-                }
-                self.reply_error(session, &error);
+                self.refuse(session, &error);
                 Flow::Done
             }
         }
+    }
+
+    /// A request that is not executed, nor queued: EXEC will refuse.
+    fn refuse(&mut self, session: &mut Session, error: &RequestError) {
+        if let Some(transaction) = &mut session.client.transaction {
+            transaction.has_failed = true;
+        }
+        self.reply_error(session, error);
     }
 
     fn resolve<'a>(
@@ -290,8 +301,11 @@ impl Node {
             reply,
             publications: &mut publications,
             in_transaction: false,
+            confirms: false,
         };
-        if let Err(error) = handler(&mut cx, args) {
+        let result = handler(&mut cx, args);
+        let confirms = cx.confirms;
+        if let Err(error) = result {
             self.stats.commands_failed += 1;
             self.tally.note_error(&error.text());
             out.clear();
@@ -300,7 +314,10 @@ impl Node {
         self.publish_of(session, publications, &[]);
         let gate = self.telling_gate(session);
         session.replies.begin(&mut self.pool).extend_from_slice(&out);
-        session.commit(gate.as_slice(), &mut self.pool);
+        match confirms {
+            true => session.replies.commit(gate.as_slice(), &mut self.pool),
+            false => session.commit(gate.as_slice(), &mut self.pool),
+        }
         self.note_reply(session, before);
         out.clear();
         self.scratch = out;
@@ -453,6 +470,8 @@ impl Node {
 }
 
 /// Is the command kept for EXEC when it comes after MULTI?
+const NOT_IN_TRANSACTION: &str = "ERR Command not allowed inside a transaction";
+
 fn is_queued(command: &Command<Run>) -> bool {
     match command.run {
         Run::Control(control) => control == Control::Unwatch,

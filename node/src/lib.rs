@@ -18,6 +18,7 @@ mod pause;
 mod registry;
 mod reply;
 mod roster;
+mod selection;
 mod session;
 mod settings;
 mod slow_log;

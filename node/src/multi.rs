@@ -63,6 +63,11 @@ impl Transaction {
         self.commands.iter().any(|queued| queued.command.is_write())
     }
 
+    /// The cores were asked already what some of it needs to know: EXEC has begun.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.commands.iter().any(|queued| queued.asking.is_some())
+    }
+
     /// Bytes held.
     pub(crate) fn size(&self) -> usize {
         self.size
@@ -493,6 +498,7 @@ impl Node {
                         reply,
                         publications: &mut publications,
                         in_transaction: true,
+                        confirms: false,
                     };
                     let result = handler(&mut cx, args);
                     self.finish_queued(session, result, start, out);

@@ -80,6 +80,12 @@ impl Node {
         if until_us <= now.monotonic_us || command.name == "client|unpause" {
             return false;
         }
+        // What the other cores were asked, they did: CLIENT PAUSE itself, and an EXEC that holds it.
+        let has_asked = session.client.transaction.as_ref().is_some_and(|one| one.has_asked());
+        let is_exec = matches!(command.run, Run::Control(Control::Exec));
+        if session.asking.is_some() || (has_asked && is_exec) {
+            return false;
+        }
         let writes = match command.run {
             Run::Control(Control::Exec) => {
                 session.client.transaction.as_ref().is_some_and(|queued| queued.has_write())

@@ -1,13 +1,13 @@
-//! Who is connected: what CLIENT LIST shows of each, and whom CLIENT KILL means.
+//! Who is connected: what CLIENT LIST shows of each.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 use base::{CoreId, Now};
 
 use crate::event::Pending;
 use crate::node::Node;
 use crate::reply::number_of;
+use crate::selection::{Kind, Selection};
 use crate::session::{Client, Session, Standing};
 
 /// What CLIENT LIST tells of a client.
@@ -15,63 +15,6 @@ use crate::session::{Client, Session, Standing};
 pub(crate) struct ClientFacts {
     pub(crate) number: u64,
     line: String,
-}
-
-/// Clients meant by a command: those that fit everything that is given.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Selection {
-    pub(crate) numbers: Vec<u64>,
-    pub(crate) kind: Option<Kind>,
-    pub(crate) address: Option<Vec<u8>>,
-    pub(crate) local_address: Option<Vec<u8>>,
-    /// Not this one: who asks.
-    pub(crate) except: Option<u64>,
-    /// Nobody, because no client is of the user named.
-    pub(crate) is_empty: bool,
-}
-
-/// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Normal,
-    /// Of a replication that Toroid does not have: nobody is of it.
-    Master,
-    Replica,
-    PubSub,
-}
-
-impl Kind {
-    pub(crate) fn parse(name: &[u8]) -> Option<Self> {
-        let known: [(&[u8], Self); 5] = [
-            (b"normal", Self::Normal),
-            (b"master", Self::Master),
-            (b"replica", Self::Replica),
-            (b"slave", Self::Replica),
-            (b"pubsub", Self::PubSub),
-        ];
-        known.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, kind)| *kind)
-    }
-}
-
-impl Selection {
-    pub(crate) fn holds(&self, client: &Client, standing: Standing) -> bool {
-        let shown = |address: SocketAddr| address.to_string().into_bytes();
-        !self.is_empty
-            && self.except != Some(client.number)
-            && (self.numbers.is_empty() || self.numbers.contains(&client.number))
-            && self.kind.is_none_or(|kind| kind == standing.kind())
-            && self.address.as_ref().is_none_or(|address| *address == shown(client.peer))
-            && self.local_address.as_ref().is_none_or(|address| *address == shown(client.local))
-    }
-}
-
-impl Standing {
-    pub(crate) fn kind(self) -> Kind {
-        match self.subscriptions + self.patterns + self.shard_subscriptions {
-            0 => Kind::Normal,
-            _ => Kind::PubSub,
-        }
-    }
 }
 
 impl ClientFacts {
@@ -98,6 +41,7 @@ impl ClientFacts {
         add("age", &since_s(client.connected_us));
         add("idle", &since_s(standing.received_us));
         add("flags", &flags(client, standing));
+        add("capa", &if client.knows_redirections { "r" } else { "" });
         add("db", &client.database);
         add("sub", &standing.subscriptions);
         add("psub", &standing.patterns);
@@ -133,8 +77,11 @@ impl ClientFacts {
     }
 }
 
+/// Every letter that Redis or Valkey has for a client; those not below are of what Toroid lacks.
+pub(crate) const FLAGS: &[u8] = b"AbBcdeEFIMNOPrRStTuUx";
+
 /// Redis's letters.
-fn flags(client: &Client, standing: Standing) -> String {
+pub(crate) fn flags(client: &Client, standing: Standing) -> String {
     let mut flags = String::new();
     let letters = [
         (standing.kind() == Kind::PubSub, 'P'),
@@ -157,7 +104,7 @@ impl Node {
     /// The clients of this core that are meant; not the one whose request is being executed.
     pub(crate) fn client_facts(&self, selection: &Selection, now: Now) -> Vec<ClientFacts> {
         let meant = self.sessions.iter().filter(|session| {
-            !session.closed && selection.holds(&session.client, session.standing())
+            !session.closed && selection.holds(&session.client, session.standing(), now)
         });
         meant
             .map(|session| ClientFacts::of(&session.client, session.standing(), self.core, now))
@@ -166,11 +113,11 @@ impl Node {
 
     /// Ends the connections of the clients of this core that are meant; not the one whose request
     /// is being executed. Returns how many.
-    pub(crate) fn kill_clients(&mut self, selection: &Selection) -> usize {
+    pub(crate) fn kill_clients(&mut self, selection: &Selection, now: Now) -> usize {
         let mut killed = 0;
         let Self { sessions, outputs, .. } = self;
         for session in sessions.iter_mut() {
-            if !session.closed && selection.holds(&session.client, session.standing()) {
+            if !session.closed && selection.holds(&session.client, session.standing(), now) {
                 session.closed = true;
                 outputs.push_back(Pending::Close { id: session.id });
                 killed += 1;

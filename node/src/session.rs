@@ -89,6 +89,8 @@ pub(crate) struct Client {
     pub(crate) is_never_evicted: bool,
     /// READONLY: it would read from a replica.
     pub(crate) is_read_only: bool,
+    /// CLIENT CAPA redirect: it could be sent to another node.
+    pub(crate) knows_redirections: bool,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) last_command: Option<&'static Command<Run>>,
     pub(crate) commands: u64,

@@ -154,9 +154,12 @@ fn object(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     let size = entry.string().map_or(0, |value| value.len());
     let encoding = engine::encoding(entry);
+    // Under LFU these are no times, as on Redis.
+    let idle_s = entry.idle_ms(cx.now_ms) / 1000;
+    let access = entry.access();
     cx.reply.simple(&format!(
-        "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{size} lru:0 \
-         lru_seconds_idle:0"
+        "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{size} lru:{access} \
+         lru_seconds_idle:{idle_s}"
     ));
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::config::REDIS_VERSION;
 use crate::node::Node;
 use crate::pause::PauseScope;
 use crate::pubsub::topics;
-use crate::roster::Kind;
+use crate::selection::Kind;
 use crate::session::{Session, Standing};
 use crate::stats::{Rates, Stats};
 use crate::tally::{CommandTally, Tally};

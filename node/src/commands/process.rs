@@ -50,7 +50,7 @@ const BGSAVE: Command<Run> = Command {
 const SAVE: Command<Run> = Command {
     name: "save",
     summary: "Refused: there are no snapshots yet.",
-    flags: &[Flag::Admin, Flag::NoScript],
+    flags: &[Flag::Admin, Flag::NoScript, Flag::NoMulti],
     run: Run::Session(|_, _| Err(NO_SNAPSHOTS)),
     ..COMMAND
 };
@@ -110,7 +110,14 @@ const SHUTDOWN: Command<Run> = Command {
     name: "shutdown",
     summary: "Ends the server once everything it has accepted is durable.",
     arity: Arity::AtLeast(1),
-    flags: &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale, Flag::AllowBusy],
+    flags: &[
+        Flag::Admin,
+        Flag::NoScript,
+        Flag::Loading,
+        Flag::Stale,
+        Flag::AllowBusy,
+        Flag::NoMulti,
+    ],
     run: Run::Node(NodeRun {
         ask: shutdown,
         reply: |cx, _, _| {

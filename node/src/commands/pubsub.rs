@@ -92,6 +92,7 @@ fn subscribe(cx: &mut ChannelsCx<'_>, names: Args<'_>, kind: Kind, word: &str) {
 
 /// Says what a client has just subscribed to, or no longer, and to how many it still has.
 fn confirm(cx: &mut ChannelsCx<'_>, kind: Kind, word: &str, name: Option<&[u8]>) {
+    cx.confirms = true;
     cx.reply.push(3);
     cx.reply.bulk(word.as_bytes());
     match name {

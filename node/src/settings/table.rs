@@ -306,7 +306,7 @@ pub const SETTINGS: &[Setting] = &[
         "daemonize",
         "no",
         "The server stays in the foreground.",
-        "the server stays in the foreground: let systemd or a shell put it elsewhere",
+        "can't set immutable config: let systemd or a shell put the server elsewhere",
     ),
     takes(
         "durability",

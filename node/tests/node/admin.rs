@@ -191,6 +191,7 @@ fn facts_about_memory_and_time_have_their_shapes() {
     assert!(node.ask(0, 1, "LOLWUT").contains("Redis ver. 7.2.4"));
     let object = node.ask(0, 1, "DEBUG OBJECT a");
     assert!(object.starts_with("+Value at:") && object.contains("encoding:int"), "{object}");
+    assert!(object.contains("lru_seconds_idle:0") && !object.contains("lru:0"), "{object}");
     assert!(node.ask(0, 1, "ACL GETUSER default").starts_with("*12 $5 flags *3 $2 on"));
     assert!(node.ask(0, 1, "ACL CAT").starts_with("*21 $8 keyspace"));
 }

@@ -72,6 +72,67 @@ fn clients_of_all_cores_are_killed_by_what_they_are() {
     assert!(node.cores[0].clients[&1].closed, "with its reply");
 }
 
+/// Red when a filter is not looked at, when `not-` means nothing, or when one said again does not
+/// replace what it said before.
+#[test]
+fn filters_say_who_is_meant_and_who_is_not() {
+    let mut node = two();
+    assert_eq!(
+        node.ask(1, 2, "CLIENT SETNAME other\nSELECT 3\nCLIENT CAPA redirect"),
+        "+OK +OK +OK"
+    );
+    assert_eq!(node.ask(1, 2, "CLIENT SETINFO lib-name lib\nCLIENT SETINFO lib-ver 2"), "+OK +OK");
+    // The client with the number 2, and not the one that asks.
+    let fit = [
+        "NAME other",
+        "NOT-ID 1",
+        "ADDR 127.0.0.1:50002 IP 127.0.0.1",
+        "NOT-LADDR 127.0.0.1:50001",
+        "DB 0 DB 3",
+        "NOT-DB 0",
+        "CAPA r",
+        "LIB-NAME lib LIB-VER 2",
+        "SKIPME yes",
+        "ID 1 ID 2 NOT-NAME x SKIPME yes",
+        "ID 2 3 TYPE normal",
+        "USER default NOT-LIB-NAME x NAME other",
+        "FLAGS N NOT-CAPA r NAME x CAPA r NOT-CAPA r",
+    ];
+    for filters in &fit[..fit.len() - 1] {
+        let list = node.ask(0, 1, &format!("CLIENT LIST {filters}"));
+        assert!(list.contains("id=2 ") && !list.contains("id=1 "), "{filters}: {list}");
+    }
+    let nobody = [
+        fit[fit.len() - 1],
+        "NOT-USER default",
+        "NOT-TYPE normal",
+        "FLAGS x",
+        "MAXAGE 99",
+        "IDLE 9",
+    ];
+    for filters in nobody {
+        assert_eq!(node.ask(0, 1, &format!("CLIENT LIST {filters}")), "$0", "{filters}");
+    }
+    assert!(node.ask(1, 2, "CLIENT INFO").contains("flags=N capa=r db=3"));
+    for (filters, refusal) in [
+        ("FLAGS Q", "-ERR Unknown flags found in the provided filter: Q"),
+        ("CAPA z", "-ERR Unknown capa found in the provided filter: z"),
+        ("DB 16", "-ERR DB number should be between 0 and 15"),
+        ("DB x", "-ERR DB is not an integer or out of range"),
+        ("MAXAGE x", "-ERR maxage is not an integer or out of range"),
+        ("IDLE 0", "-ERR idle should be greater than 0"),
+        ("NOT-IDLE 1", "-ERR syntax error"),
+        ("NOT-USER x", "-ERR No such user 'x'"),
+        ("ID 0", "-ERR client-id should be greater than 0"),
+        ("ID 1 x", "-ERR syntax error"),
+        ("NAME", "-ERR syntax error"),
+    ] {
+        assert_eq!(node.ask(0, 1, &format!("CLIENT LIST {filters}")), refusal, "{filters}");
+    }
+    assert_eq!(node.ask(0, 1, "CLIENT KILL NAME x NAME other DB 3"), ":1");
+    assert!(node.cores[1].clients[&2].closed);
+}
+
 /// Red when a core does not pause, when a command overtakes another, or when nothing ends it.
 #[test]
 fn a_pause_holds_writes_on_every_core_and_lets_them_go_in_order() {
@@ -87,6 +148,21 @@ fn a_pause_holds_writes_on_every_core_and_lets_them_go_in_order() {
     assert_eq!(node.ask(0, 4, "CLIENT UNPAUSE"), "+OK");
     assert_eq!(node.cores[1].received(2), "+OK $1 1 +OK $1 2 +PONG");
     assert_eq!(node.cores[0].received(1), "+QUEUED");
+}
+
+/// Red when the pause holds who asks for it: once the other core has answered, it would wait for
+/// the end of its own pause.
+#[test]
+fn a_pause_does_not_hold_the_command_or_the_transaction_that_began_it() {
+    let mut node = two();
+    assert_eq!(node.ask(0, 1, "CLIENT PAUSE 60000 ALL"), "+OK");
+    assert_eq!(node.ask(0, 1, "CLIENT UNPAUSE"), "+OK");
+    let queued = "+OK +QUEUED +QUEUED +QUEUED";
+    assert_eq!(node.ask(0, 1, "MULTI\nSET a 1\nCLIENT PAUSE 60000 WRITE\nSET b 2"), queued);
+    assert_eq!(node.ask(0, 1, "EXEC\nGET b"), "*3 +OK +OK +OK $1 2");
+    assert_eq!(node.ask(0, 1, "SET a 2"), "");
+    assert_eq!(node.ask(1, 2, "GET a\nCLIENT UNPAUSE"), "$1 1 +OK");
+    assert_eq!(node.cores[0].received(1), "+OK");
 }
 
 /// Red when the end of a pause is not waited for, or when reads run in a pause of all.

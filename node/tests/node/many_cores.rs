@@ -158,6 +158,35 @@ fn a_watched_key_that_changes_fails_the_transaction() {
     }
 }
 
+/// Red when SHUTDOWN is queued: an EXEC would end the server in its midst.
+#[test]
+fn what_no_transaction_may_hold_fails_it() {
+    let mut node = cores(2);
+    let refused = "-ERR Command not allowed inside a transaction";
+    let text = format!(
+        "+OK {refused} {refused} -EXECABORT Transaction discarded because of previous errors."
+    );
+    assert_eq!(node.ask(0, 1, "multi\nshutdown\nsave\nexec"), text);
+    assert_eq!(node.ask(0, 1, "ping"), "+PONG");
+}
+
+/// Red, that is much too slow, when each key watched is compared with all others.
+#[test]
+fn a_great_many_keys_are_watched_and_watched_again() {
+    let mut node = cores(1);
+    // An inline request takes some thousands.
+    let requests = (0..50_000).step_by(5_000).map(|first| {
+        let words: String = (first..first + 5_000).map(|key| format!(" key{key}")).collect();
+        format!("watch{words}\n")
+    });
+    let watch: String = requests.collect();
+    let replies = ["+OK"; 10].join(" ");
+    assert_eq!(node.ask(0, 1, &watch), replies);
+    assert_eq!(node.ask(0, 1, &watch), replies);
+    assert_eq!(node.ask(0, 2, "set key49999 1"), "+OK");
+    assert_eq!(node.ask(0, 1, "multi\nping\nexec"), "+OK +QUEUED *-1");
+}
+
 #[test]
 fn a_lent_slice_keeps_the_order_of_what_comes_for_it() {
     let mut node = cores(2);

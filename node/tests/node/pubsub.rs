@@ -20,6 +20,18 @@ fn message(channel: &str, payload: &str) -> String {
     format!("*3 $7 message ${channel_size} {channel} ${payload_size} {payload}")
 }
 
+/// Red when CLIENT REPLY OFF mutes the confirmations: clients wait for them for ever.
+#[test]
+fn who_wants_no_replies_is_told_what_it_subscribed_to() {
+    let mut node = cores(1);
+    let subscribed = "*3 $9 subscribe $1 a :1";
+    assert_eq!(node.ask(0, 1, "client reply off\nping\nsubscribe a\nping"), subscribed);
+    assert_eq!(node.ask(0, 2, "publish a x"), ":1");
+    assert_eq!(node.cores[0].received(1), message("a", "x"));
+    assert_eq!(node.ask(0, 1, "unsubscribe a\nping"), "*3 $11 unsubscribe $1 a :0");
+    assert_eq!(node.ask(0, 3, "client reply off\npublish a x"), "");
+}
+
 #[test]
 fn replies_have_the_shapes_of_redis() {
     for count in [1, 2, 3] {

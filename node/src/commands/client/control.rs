@@ -32,7 +32,9 @@ pub(super) const CAPA: Command<Run> = Command {
     summary: "Tells what the client is able to do. Nothing here depends on it.",
     since: "8.0.0",
     arity: Arity::AtLeast(3),
-    run: Run::Session(|cx, _| {
+    run: Run::Session(|cx, words| {
+        cx.client.knows_redirections |=
+            words.iter().any(|word| word.eq_ignore_ascii_case(b"redirect"));
         cx.reply.simple("OK");
         Ok(())
     }),

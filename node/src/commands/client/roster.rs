@@ -1,13 +1,14 @@
 //! CLIENT LIST, INFO and KILL: who is connected to any of the cores.
 
-use engine::{Args, Arity, Command, CommandError, Flag, ReplySink, parse_integer};
+use engine::{Args, Arity, Command, Flag, ReplySink, parse_integer};
 
 use super::SUBCOMMAND;
 use crate::ask::{Answer, AnswerBody, Question};
 use crate::commands::SessionCx;
-use crate::error::{RequestError, around};
+use crate::error::RequestError;
 use crate::registry::{NodeRun, Run};
-use crate::roster::{ClientFacts, Kind, Selection};
+use crate::roster::ClientFacts;
+use crate::selection::Selection;
 
 const ADMIN: &[Flag] = &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale, Flag::Dangerous];
 
@@ -31,31 +32,23 @@ pub(super) const LIST: Command<Run> = Command {
     arity: Arity::AtLeast(2),
     flags: ADMIN,
     tips: &["nondeterministic_output"],
-    run: Run::Node(NodeRun { ask: |_, args| Ok(Question::Clients(listed(args)?)), reply: list }),
+    run: Run::Node(NodeRun {
+        ask: |cx, args| Ok(Question::Clients(listed(cx, args)?)),
+        reply: list,
+    }),
     ..SUBCOMMAND
 };
 
-fn listed(args: Args<'_>) -> Result<Selection, RequestError> {
-    let mut selection = Selection::default();
-    match args {
-        [] => {}
-        [option, kind] if option.eq_ignore_ascii_case(b"type") => {
-            selection.kind = Some(kind_of(kind)?);
-        }
-        [option, numbers @ ..] if option.eq_ignore_ascii_case(b"id") && !numbers.is_empty() => {
-            for number in numbers {
-                let number = parse_integer(number).and_then(|number| u64::try_from(number).ok());
-                let number = number.ok_or(RequestError::Static("ERR Invalid client ID"))?;
-                selection.numbers.push(number);
-            }
-        }
-        _ => return Err(CommandError::Syntax.into()),
+fn listed(cx: &SessionCx<'_>, args: Args<'_>) -> Result<Selection, RequestError> {
+    // Redis's words for what is not a number; CLIENT KILL has others.
+    let is_id = |word: &[u8]| word.eq_ignore_ascii_case(b"id");
+    if let [option, number, ..] = args
+        && is_id(option)
+        && parse_integer(number).is_none()
+    {
+        return Err(RequestError::Static("ERR Invalid client ID"));
     }
-    Ok(selection)
-}
-
-fn kind_of(name: &[u8]) -> Result<Kind, RequestError> {
-    Kind::parse(name).ok_or_else(|| around("ERR Unknown client type '", name, "'"))
+    Selection::parse(args, cx.client.number, false)
 }
 
 fn own_facts(cx: &SessionCx<'_>) -> ClientFacts {
@@ -64,7 +57,7 @@ fn own_facts(cx: &SessionCx<'_>) -> ClientFacts {
 
 fn list(cx: &mut SessionCx<'_>, args: Args<'_>, answers: Vec<Answer>) -> Result<(), RequestError> {
     let mut clients = Vec::new();
-    if listed(args)?.holds(cx.client, cx.standing) {
+    if listed(cx, args)?.holds(cx.client, cx.standing, cx.now) {
         clients.push(own_facts(cx));
     }
     for answer in answers {
@@ -93,41 +86,10 @@ pub(super) const KILL: Command<Run> = Command {
 };
 
 fn killed(cx: &SessionCx<'_>, args: Args<'_>) -> Result<Selection, RequestError> {
-    let mut selection = Selection::default();
-    if let [address] = args {
-        selection.address = Some(address.to_vec());
-        return Ok(selection);
+    match args {
+        [address] => Ok(Selection::of_address(address)),
+        _ => Selection::parse(args, cx.client.number, true),
     }
-    let mut skips_itself = true;
-    for pair in args.chunks(2) {
-        let [filter, value] = pair else { return Err(CommandError::Syntax.into()) };
-        let is = |name: &[u8]| filter.eq_ignore_ascii_case(name);
-        if is(b"id") {
-            let number = parse_integer(value).filter(|number| 0 < *number);
-            let number =
-                number.ok_or(RequestError::Static("ERR client-id should be greater than 0"))?;
-            selection.numbers.push(number as u64);
-        } else if is(b"type") {
-            selection.kind = Some(kind_of(value)?);
-        } else if is(b"addr") {
-            selection.address = Some(value.to_vec());
-        } else if is(b"laddr") {
-            selection.local_address = Some(value.to_vec());
-        } else if is(b"user") {
-            if **value != *b"default" {
-                return Err(around("ERR No such user '", value, "'"));
-            }
-            // Who has not authenticated is nobody's client yet; on Redis it is the default user's.
-        } else if is(b"skipme") && value.eq_ignore_ascii_case(b"yes") {
-            skips_itself = true;
-        } else if is(b"skipme") && value.eq_ignore_ascii_case(b"no") {
-            skips_itself = false;
-        } else {
-            return Err(CommandError::Syntax.into());
-        }
-    }
-    selection.except = skips_itself.then_some(cx.client.number);
-    Ok(selection)
 }
 
 fn kill(cx: &mut SessionCx<'_>, args: Args<'_>, answers: Vec<Answer>) -> Result<(), RequestError> {
@@ -138,7 +100,7 @@ fn kill(cx: &mut SessionCx<'_>, args: Args<'_>, answers: Vec<Answer>) -> Result<
             _ => 0,
         })
         .sum();
-    if killed(cx, args)?.holds(cx.client, cx.standing) {
+    if killed(cx, args)?.holds(cx.client, cx.standing, cx.now) {
         // It still gets its reply.
         cx.client.closing = true;
         count += 1;
