@@ -107,6 +107,8 @@ pub enum Flag {
     NoAuth,
     /// Allowed while a script runs too long.
     AllowBusy,
+    /// Refused between MULTI and EXEC.
+    NoMulti,
     /// Belongs to `@dangerous`; `COMMAND` does not list it among the flags.
     Dangerous,
     /// Logs more than its arguments; `COMMAND` does not list it.

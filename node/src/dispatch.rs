@@ -105,13 +105,22 @@ impl Node {
                 }
             },
             Err(error) => {
+                let is_exec = self.registry.find(name).is_some_and(|command| command.name == "exec");
+                if is_exec && 0 < session.jobs {
+                    // Its WATCH is still leaving marks, which this takes away.
+                    return Flow::NeedsReplies;
+                }
                 if let Some(number) = self.registry.number_of(name, args) {
                     self.tally.note_rejected(number);
                 }
                 if let Some(transaction) = &mut session.client.transaction {
                     transaction.has_failed = true;
                 }
-                self.reply_error(session, &error);
+                if is_exec {
+                    self.abort_transaction(session, &error);
+                } else {
+                    self.reply_error(session, &error);
+                }
                 Flow::Done
             }
         }
@@ -136,6 +145,9 @@ impl Node {
                 command.name
             );
             return Err(RequestError::Text(text.into_bytes()));
+        }
+        if session.client.transaction.is_some() && command.has_flag(Flag::NoMulti) {
+            return Err(RequestError::Static("ERR Command not allowed inside a transaction"));
         }
         Ok((command, args))
     }

@@ -311,6 +311,16 @@ impl Node {
         Flow::Done
     }
 
+    /// An EXEC that is refused, even one without MULTI, ends the transaction.
+    pub(crate) fn abort_transaction(&mut self, session: &mut Session, error: &RequestError) {
+        session.client.transaction = None;
+        self.unwatch(session);
+        let text = error.text();
+        let because = text.strip_prefix(b"ERR ").unwrap_or(&text);
+        let because = [b"EXECABORT Transaction discarded because of: ", because].concat();
+        self.reply_error(session, &RequestError::Text(because));
+    }
+
     fn transaction_lacks_memory(&mut self, transaction: &Transaction, now: Now) -> bool {
         let needs = transaction.commands.iter().find(|one| one.command.has_flag(Flag::DenyOom));
         needs.is_some_and(|one| self.lacks_memory(one.command, now))
@@ -477,8 +487,10 @@ impl Node {
         let has_written = before < self.slices.effect_count(slices);
         if has_written && 1 < gates.len() {
             // What was written is in flight, as is what was read of the slices that are gates.
+            // What other cores were asked beforehand is of slices that take no part.
             let mut participants = SliceSet::default();
-            gates.iter().for_each(|gate| participants.insert(gate.slice));
+            let taking_part = gates.iter().filter(|gate| slices.contains(gate.slice));
+            taking_part.for_each(|gate| participants.insert(gate.slice));
             self.slices.link(&participants);
         }
         Executed::Done(gates)

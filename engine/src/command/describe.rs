@@ -163,6 +163,7 @@ impl Flag {
             Flag::Fast => Some("fast"),
             Flag::NoAuth => Some("no_auth"),
             Flag::AllowBusy => Some("allow_busy"),
+            Flag::NoMulti => Some("no_multi"),
             Flag::Dangerous | Flag::Logs(_) => None,
         }
     }

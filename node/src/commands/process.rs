@@ -37,6 +37,7 @@ const NO_SNAPSHOTS: RequestError = RequestError::Static(
 const BGREWRITEAOF: Command<Run> = Command {
     name: "bgrewriteaof",
     summary: "Refused: the log is not rewritten on demand.",
+    flags: &[Flag::Admin, Flag::NoScript],
     ..SAVE
 };
 
@@ -44,13 +45,14 @@ const BGSAVE: Command<Run> = Command {
     name: "bgsave",
     summary: "Refused: there are no snapshots yet.",
     arity: Arity::AtLeast(1),
+    flags: &[Flag::Admin, Flag::NoScript],
     ..SAVE
 };
 
 const SAVE: Command<Run> = Command {
     name: "save",
     summary: "Refused: there are no snapshots yet.",
-    flags: &[Flag::Admin, Flag::NoScript],
+    flags: &[Flag::Admin, Flag::NoScript, Flag::NoMulti],
     run: Run::Session(|_, _| Err(NO_SNAPSHOTS)),
     ..COMMAND
 };
@@ -110,7 +112,14 @@ const SHUTDOWN: Command<Run> = Command {
     name: "shutdown",
     summary: "Ends the server once everything it has accepted is durable.",
     arity: Arity::AtLeast(1),
-    flags: &[Flag::Admin, Flag::NoScript, Flag::Loading, Flag::Stale, Flag::AllowBusy],
+    flags: &[
+        Flag::Admin,
+        Flag::NoScript,
+        Flag::Loading,
+        Flag::Stale,
+        Flag::NoMulti,
+        Flag::AllowBusy,
+    ],
     run: Run::Node(NodeRun {
         ask: shutdown,
         reply: |cx, _, _| {
