@@ -152,7 +152,8 @@ class Fuzzer:
         """Runs steps from an empty keyspace; returns the first difference as (index, ...)."""
         for side in self.sides:
             side.begin()
-        sessions = [compare.Session() for _ in range(CONNECTIONS)]
+        round_ = compare.Round()
+        sessions = [compare.Session(round_) for _ in range(CONNECTIONS)]
         index = 0
         for group in pipelines(steps):
             connection = group[0][0]
@@ -367,6 +368,8 @@ def compare_all(arguments, toroid, valkey, other):
 
 def self_test():
     """The reader of replies is tried on every type once."""
+    data = b"|1\r\n+a\r\n:1\r\n+b\r\n"
+    assert decode(data, 0) == (("|", [("+", b"a"), (":", b"1"), ("+", b"b")]), len(data))
     data = b"*3\r\n$-1\r\n:5\r\n%1\r\n+a\r\n~2\r\n#t\r\n_\r\n"
     reply, at = decode(data, 0)
     tree = ("%", [("+", b"a"), ("~", [("#", b"t"), ("_", b"")])])

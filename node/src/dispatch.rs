@@ -105,7 +105,8 @@ impl Node {
                 }
             },
             Err(error) => {
-                let is_exec = self.registry.find(name).is_some_and(|command| command.name == "exec");
+                let is_exec =
+                    self.registry.find(name).is_some_and(|command| command.name == "exec");
                 if is_exec && 0 < session.jobs {
                     // Its WATCH is still leaving marks, which this takes away.
                     return Flow::NeedsReplies;

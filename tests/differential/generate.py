@@ -150,8 +150,10 @@ class Chooser:
         if kind == 6:
             return self.among(b"0", b"-1", b"-100")
         if kind == 7:
-            return b"%d" % self.random.choice([2**63 - 1, 2**62, 10**15, -(2**63), 2**63])
-        return self.random.choice(ODD) if self.odds(2) else b"%d" % 10**9
+            return b"%d" % self.random.choice([2**63 - 1, 2**62, -(2**63), 2**63])
+        # Never the same twice: GT and LT would see in which millisecond a server was asked.
+        far = self.random.randint(10**9, 10**10) * self.among(1, 10**5)
+        return self.random.choice(ODD) if self.odds(2) else b"%d" % far
 
     def milliseconds(self):
         base = self.seconds()

@@ -64,6 +64,10 @@ const EXACT: &[(&str, &str)] = &[
     ("COMMAND LIST FILTERBY MODULE x", "*0"),
     ("COMMAND LIST FILTERBY X y", "-ERR syntax error"),
     ("COMMAND INFO nope", "*1 $-1"),
+    (
+        "CLIENT SETINFO Lib-Ver a\u{1}",
+        "-ERR Lib-Ver cannot contain spaces, newlines or special characters.",
+    ),
     ("SLOWLOG GET x", "-ERR count should be greater than or equal to -1"),
     ("MEMORY USAGE nope", "$-1"),
     ("MEMORY PURGE", "+OK"),

@@ -112,7 +112,7 @@ fn an_exec_with_arguments_ends_the_transaction() {
     for count in [1, 2] {
         let mut node = cores(count);
         let asked = node.ask(0, 1, "watch k3 b\nmulti\nset b 7\nexec x\nget b");
-        assert_eq!(asked, format!("+OK +OK +QUEUED {aborted} _"));
+        assert_eq!(asked, format!("+OK +OK +QUEUED {aborted} $-1"));
         assert_eq!(node.ask(0, 2, "set b 1\nset k3 1"), "+OK +OK");
         assert_eq!(node.ask(0, 1, "multi\nget b\nexec"), "+OK +QUEUED *1 $1 1");
         assert_eq!(node.ask(0, 1, "exec x\nexec"), format!("{aborted} -ERR EXEC without MULTI"));
