@@ -48,6 +48,8 @@ def flat(reply):
 
 
 NO_SNAPSHOTS = "- ERR this server takes no snapshots yet"
+WORDS_WRONG = "wrong number of arguments for 'debug\\|"
+NO_DEBUG = f"- ERR (unknown subcommand '.*'. Try DEBUG HELP.|{WORDS_WRONG})"
 NO_CLUSTER = "- ERR This instance has cluster support disabled$"
 BAD_ARGUMENT = "- ERR (syntax error|value is not an integer or out of range)$"
 
@@ -67,6 +69,18 @@ EXPLAINED = [
         "\\$ (embstr|raw)$",
     ),
     Explained(
+        "no key at all is too few arguments",
+        "debug digest-value",
+        "- ERR wrong number of arguments for 'debug\\|digest-value' command$",
+        "\\* $",
+    ),
+    Explained(
+        "Toroid compares long strings in less memory",
+        "lcs *",
+        "[:$*%] ",
+        "- ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len$",
+    ),
+    Explained(
         "the subcommand is told in lower case",
         "pubsub * * *",
         "- ERR unknown subcommand or wrong number of arguments for '[a-z]*'. Try PUBSUB HELP.$",
@@ -75,7 +89,7 @@ EXPLAINED = [
     Explained(
         "DEBUG has declared subcommands, as other containers have",
         "debug *",
-        "- ERR (unknown subcommand '.*'. Try DEBUG HELP.|wrong number of arguments for 'debug\\|.*)",
+        NO_DEBUG,
         "- ERR unknown subcommand or wrong number of arguments for '.*'. Try DEBUG HELP.$",
     ),
     Explained(
@@ -87,7 +101,7 @@ EXPLAINED = [
     Explained(
         "DEBUG has declared subcommands, which a transaction refuses to queue if they are wrong",
         "debug *",
-        "- ERR (unknown subcommand '.*'. Try DEBUG HELP.|wrong number of arguments for 'debug\\|.*)",
+        NO_DEBUG,
         "\\+ QUEUED$",
         parts=True,
     ),
@@ -279,7 +293,11 @@ def same(command, left, right):
 
 # Valkey lengthens the string all the same, and tells no one: not the watchers, not its replicas.
 GREW_UNSEEN = Explained(
-    "a BITFIELD that failed has lengthened a watched string", "exec", "(_ |\\* null$)", "\\* $", True
+    "a BITFIELD that failed has lengthened a watched string",
+    "exec",
+    "(_ |\\* null$)",
+    "\\* $",
+    parts=True,
 )
 
 
@@ -297,7 +315,7 @@ class Session:
         self.round, self.queue = round_, None
 
     def compare(self, command, left, right):
-        """Every pair of replies that differs, with its command: (command, left, right, explained)."""
+        """Every pair of replies that differs: (command, left, right, explained)."""
         name = command[0].lower()
         queued, pairs = self.queue, [(command, left, right)]
         if name == b"multi" and queued is None and left == right == ("+", b"OK"):

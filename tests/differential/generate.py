@@ -521,7 +521,7 @@ def server(c):
         ),
         "spublish": lambda: [c.among(b"channel", b"", b"other"), c.value()],
         "sunsubscribe": lambda: [b"channel"],
-        # Not PROTOCOL PUSH, which is two replies in RESP3, nor STRINGMATCH-LEN, which Valkey has not.
+        # Not PROTOCOL PUSH, two replies in RESP3, nor STRINGMATCH-LEN, which Valkey has not.
         "debug": lambda: c.among(
             [w("PROTOCOL"), w(c.among(*resp))],
             [w("PROTOCOL"), w(c.among(*resp))],
