@@ -42,6 +42,8 @@ struct Queued {
     name_words: usize,
     /// What the cores said, for a command that asks them.
     asking: Option<Asking>,
+    /// It would ask the cores, but its arguments are wrong: the answers that come are another's.
+    asks_nothing: bool,
 }
 
 impl Transaction {
@@ -55,7 +57,13 @@ impl Transaction {
         let words = Words::new(request);
         let name_words = request.len() - arg_count;
         self.size += words.size() + size_of::<Queued>();
-        self.commands.push(Queued { command, words, name_words, asking: None });
+        self.commands.push(Queued {
+            command,
+            words,
+            name_words,
+            asking: None,
+            asks_nothing: false,
+        });
     }
 
     pub(crate) fn has_write(&self) -> bool {
@@ -335,7 +343,7 @@ impl Node {
                 return false;
             }
             let Run::Node(run) = queued.command.run else { continue };
-            if queued.asking.is_some() {
+            if queued.asking.is_some() || queued.asks_nothing {
                 continue;
             }
             if 0 < session.replies.vacant() {
@@ -355,7 +363,10 @@ impl Node {
                         now,
                     };
                     // What is wrong with the request is said when it is executed.
-                    let Ok(question) = (run.ask)(&mut cx, args) else { continue };
+                    let Ok(question) = (run.ask)(&mut cx, args) else {
+                        queued.asks_nothing = true;
+                        continue;
+                    };
                     self.ask(session.id, question, now)
                 }
             };

@@ -92,6 +92,15 @@ fn a_transaction_may_ask_about_slices_that_take_no_part() {
     assert!(executed.starts_with("*2 +OK +"), "{executed}");
 }
 
+/// Red when the answers to one command are taken for those to one before it.
+#[test]
+fn a_command_with_wrong_arguments_gets_no_answers_meant_for_the_next() {
+    let mut node = cores(2);
+    let answer = node.ask(0, 1, "multi\nwaitaof 0 -1 0\ninfo nosuch\nexec");
+    let wrong = "-ERR value is out of range, must be positive";
+    assert!(answer.starts_with(&format!("+OK +QUEUED +QUEUED *2 {wrong} ")), "{answer}");
+}
+
 /// Red when such a command is queued, and when EXEC executes the others all the same.
 #[test]
 fn some_commands_have_no_place_in_a_transaction() {
