@@ -29,7 +29,8 @@ for directory in ("rigs", "conformance", "differential"):
 import compare  # noqa: E402
 import rig  # noqa: E402
 import suite  # noqa: E402
-from generate import CONNECTIONS, MARKERS, NOT_SENT, RECEIVE, SCANALL, SLEEP, Generator  # noqa: E402
+from generate import CONNECTIONS, MARKERS, NOT_SENT, RECEIVE, SCANALL, SILENT  # noqa: E402
+from generate import SLEEP, Generator  # noqa: E402
 from proxy import MODES, Proxy  # noqa: E402
 from server import Server, default_binary  # noqa: E402
 from unit import Toroid, Valkey  # noqa: E402
@@ -151,7 +152,8 @@ class Fuzzer:
         """Runs steps from an empty keyspace; returns the first difference as (index, ...)."""
         for side in self.sides:
             side.begin()
-        sessions = [compare.Session() for _ in range(CONNECTIONS)]
+        round_ = compare.Round()
+        sessions = [compare.Session(round_) for _ in range(CONNECTIONS)]
         index = 0
         for group in pipelines(steps):
             connection = group[0][0]
@@ -168,7 +170,11 @@ class Fuzzer:
                     replies, names = [[], []], []
             else:
                 names = [command for _, command in group]
-                if names[0][0] != RECEIVE:
+                if names[0][0] == SILENT:
+                    for side in self.sides:
+                        side.send(connection, encode(names[0][1:]))
+                    names = group = []
+                elif names[0][0] != RECEIVE:
                     data = b"".join(encode(command) for command in names)
                     for side in self.sides:
                         side.send(connection, data)
@@ -190,7 +196,7 @@ class Fuzzer:
                     self.explained[why.why] = self.explained.get(why.why, 0) + 1
                     if why.parts:
                         return None
-            index += len(group)
+            index += max(len(group), 1)
         return None
 
     def shrink(self, steps, difference):
@@ -243,7 +249,7 @@ def subcommands(port):
 def text(command):
     if command[0] in MARKERS:
         command = [command[0][1:], *command[1:]]
-    return " ".join(repr(word)[1:] if word else "''" for word in command)
+    return " ".join(repr(word[:200])[1:] if word else "''" for word in command)
 
 
 def show(seed, steps, difference):
@@ -362,6 +368,8 @@ def compare_all(arguments, toroid, valkey, other):
 
 def self_test():
     """The reader of replies is tried on every type once."""
+    data = b"|1\r\n+a\r\n:1\r\n+b\r\n"
+    assert decode(data, 0) == (("|", [("+", b"a"), (":", b"1"), ("+", b"b")]), len(data))
     data = b"*3\r\n$-1\r\n:5\r\n%1\r\n+a\r\n~2\r\n#t\r\n_\r\n"
     reply, at = decode(data, 0)
     tree = ("%", [("+", b"a"), ("~", [("#", b"t"), ("_", b"")])])

@@ -40,9 +40,9 @@ pub enum CommandError {
     InvalidCursor,
     #[error("ERR invalid expire time in '{name}' command")]
     InvalidExpireTime { name: &'static str },
-    /// The word as the client sent it, as far as it is text.
-    #[error("ERR Unsupported option {option}")]
-    UnsupportedOption { option: Box<str> },
+    /// The word as the client sent it.
+    #[error("ERR Unsupported option {}", option.escape_ascii())]
+    UnsupportedOption { option: Box<[u8]> },
     #[error("ERR NX and XX, GT or LT options at the same time are not compatible")]
     AbsentAndOther,
     #[error("ERR GT and LT options at the same time are not compatible")]
@@ -81,4 +81,21 @@ pub enum CommandError {
          switching between policies at runtime LRU and LFU data will take some time to adjust."
     )]
     IdleTimeNotTracked,
+}
+
+impl CommandError {
+    /// What the client reads. Words that it sent itself are in it as they came.
+    pub fn text(&self) -> Vec<u8> {
+        match self {
+            Self::UnsupportedOption { option } => {
+                [&b"ERR Unsupported option "[..], option].concat()
+            }
+            error => error.to_string().into_bytes(),
+        }
+    }
+}
+
+/// What an error shows of a word: Redis's texts end at a zero byte.
+pub fn until_nul(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == 0).next().expect("even an empty word has a first part")
 }

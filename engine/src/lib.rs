@@ -40,7 +40,7 @@ pub use commands::{FAMILIES, encoding};
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect};
-pub use error::CommandError;
+pub use error::{CommandError, until_nul};
 pub use expiry::{expire, expire_key, expire_size_max};
 pub use glob::matches_glob;
 pub use integer::parse_integer;

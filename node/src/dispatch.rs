@@ -111,10 +111,20 @@ impl Node {
                 }
             },
             Err(error) => {
+                let is_exec =
+                    self.registry.find(name).is_some_and(|command| command.name == "exec");
+                if is_exec && 0 < session.jobs {
+                    // Its WATCH is still leaving marks, which this takes away.
+                    return Flow::NeedsReplies;
+                }
                 if let Some(number) = self.registry.number_of(name, args) {
                     self.tally.note_rejected(number);
                 }
-                self.refuse(session, &error);
+                if is_exec {
+                    self.abort_transaction(session, &error);
+                } else {
+                    self.refuse(session, &error);
+                }
                 Flow::Done
             }
         }

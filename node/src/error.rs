@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use engine::CommandError;
+use engine::{CommandError, until_nul};
 
 /// An error of a request. Its text is what the client reads.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl RequestError {
     /// What the client reads: a code, a blank, an explanation.
     pub(crate) fn text(&self) -> Cow<'_, [u8]> {
         match self {
-            Self::Command(error) => error.to_string().into_bytes().into(),
+            Self::Command(error) => error.text().into(),
             Self::NoAuth => b"NOAUTH Authentication required."[..].into(),
             Self::Text(text) => text[..].into(),
             Self::Static(text) => text.as_bytes().into(),
@@ -54,7 +54,8 @@ impl RequestError {
 
 /// A text around the first bytes of something a client sent.
 pub(crate) fn around(before: &str, bytes: &[u8], after: &str) -> RequestError {
-    let shown = &bytes[..bytes.len().min(SHOWN_MAX)];
+    let shown = until_nul(bytes);
+    let shown = &shown[..shown.len().min(SHOWN_MAX)];
     RequestError::Text([before.as_bytes(), shown, after.as_bytes()].concat())
 }
 

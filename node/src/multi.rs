@@ -43,6 +43,8 @@ struct Queued {
     name_words: usize,
     /// What the cores said, for a command that asks them.
     asking: Option<Asking>,
+    /// It would ask the cores, but its arguments are wrong: the answers that come are another's.
+    asks_nothing: bool,
 }
 
 impl Transaction {
@@ -56,7 +58,13 @@ impl Transaction {
         let words = Words::new(request);
         let name_words = request.len() - arg_count;
         self.size += words.size() + size_of::<Queued>();
-        self.commands.push(Queued { command, words, name_words, asking: None });
+        self.commands.push(Queued {
+            command,
+            words,
+            name_words,
+            asking: None,
+            asks_nothing: false,
+        });
     }
 
     pub(crate) fn has_write(&self) -> bool {
@@ -349,6 +357,16 @@ impl Node {
         Flow::Done
     }
 
+    /// An EXEC that is refused, even one without MULTI, ends the transaction.
+    pub(crate) fn abort_transaction(&mut self, session: &mut Session, error: &RequestError) {
+        session.client.transaction = None;
+        self.unwatch(session);
+        let text = error.text();
+        let because = text.strip_prefix(b"ERR ").unwrap_or(&text);
+        let because = [b"EXECABORT Transaction discarded because of: ", because].concat();
+        self.reply_error(session, &RequestError::Text(because));
+    }
+
     fn transaction_lacks_memory(&mut self, transaction: &Transaction, now: Now) -> bool {
         let needs = transaction.commands.iter().find(|one| one.command.has_flag(Flag::DenyOom));
         needs.is_some_and(|one| self.lacks_memory(one.command, now))
@@ -363,7 +381,7 @@ impl Node {
                 return false;
             }
             let Run::Node(run) = queued.command.run else { continue };
-            if queued.asking.is_some() {
+            if queued.asking.is_some() || queued.asks_nothing {
                 continue;
             }
             if 0 < session.replies.vacant() {
@@ -383,7 +401,10 @@ impl Node {
                         now,
                     };
                     // What is wrong with the request is said when it is executed.
-                    let Ok(question) = (run.ask)(&mut cx, args) else { continue };
+                    let Ok(question) = (run.ask)(&mut cx, args) else {
+                        queued.asks_nothing = true;
+                        continue;
+                    };
                     self.ask(session.id, question, now)
                 }
             };
@@ -520,10 +541,10 @@ impl Node {
         let has_written = before < self.slices.effect_count(slices);
         if has_written && 1 < gates.len() {
             // What was written is in flight, as is what was read of the slices that are gates.
+            // What other cores were asked beforehand is of slices that take no part.
             let mut participants = SliceSet::default();
-            let seen = gates.iter().map(|gate| gate.slice);
-            // What other cores answered is told, and nothing was made of it.
-            seen.filter(|slice| slices.contains(*slice)).for_each(|id| participants.insert(id));
+            let taking_part = gates.iter().filter(|gate| slices.contains(gate.slice));
+            taking_part.for_each(|gate| participants.insert(gate.slice));
             self.slices.link(&participants);
         }
         Executed::Done(gates)

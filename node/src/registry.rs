@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use base::Map;
-use engine::{Access, Args, Command, Runs};
+use engine::{Access, Args, Command, Runs, until_nul};
 
 use crate::ask::{Answer, Question};
 use crate::commands::{self, ChannelsCx, SessionCx};
@@ -212,7 +212,7 @@ fn place_in(commands: &[Command<Run>], command: &Command<Run>) -> Option<usize> 
 fn unknown(name: &[u8], args: Args<'_>) -> RequestError {
     // Redis shows the arguments until the text of them has about 128 bytes.
     let mut seen = Vec::new();
-    for arg in args {
+    for arg in args.iter().map(|arg| until_nul(arg)) {
         if 128 <= seen.len() {
             break;
         }
@@ -221,6 +221,7 @@ fn unknown(name: &[u8], args: Args<'_>) -> RequestError {
         seen.extend_from_slice(&arg[..arg.len().min(room)]);
         seen.extend_from_slice(b"' ");
     }
+    let name = until_nul(name);
     let name = &name[..name.len().min(128)];
     let words: [&[u8]; 4] =
         [b"ERR unknown command '", name, b"', with args beginning with: ", &seen];
@@ -267,6 +268,13 @@ mod tests {
             error.text(),
             &b"ERR unknown command 'FOO', with args beginning with: 'a' 'b' "[..]
         );
+        let error = registry.resolve(b"F\0O", &[b"a\0b", b"\0"]).expect_err("there is none");
+        assert_eq!(
+            error.text(),
+            &b"ERR unknown command 'F', with args beginning with: 'a' '' "[..]
+        );
+        let error = registry.resolve(b"client", &[b"a\0b"]).expect_err("there is none");
+        assert_eq!(error.text(), &b"ERR unknown subcommand 'a'. Try CLIENT HELP."[..]);
         let error = registry.resolve(b"client", &[b"nope"]).expect_err("there is none");
         assert_eq!(error.text(), &b"ERR unknown subcommand 'nope'. Try CLIENT HELP."[..]);
         let error = registry.resolve(b"client", &[]).expect_err("a word is missing");

@@ -10,8 +10,9 @@ import random
 
 SLEEP = b"#SLEEP"  # milliseconds
 SCANALL = b"#SCANALL"  # options of SCAN: a whole iteration, compared as a set
-RECEIVE = b"#RECEIVE"  # what was pushed to a subscriber
-MARKERS = (SLEEP, SCANALL, RECEIVE)
+RECEIVE = b"#RECEIVE"  # what was pushed to a subscriber or a monitor
+SILENT = b"#SILENT"  # a command that has no reply
+MARKERS = (SLEEP, SCANALL, RECEIVE, SILENT)
 
 CONNECTIONS = 3
 STEPS = 400
@@ -55,34 +56,20 @@ FLOATS += [b"5.", b"-0.0", b"infinity", b"+inf", b"nan", b"1e", b"0x1p3", b" 1.5
 
 # Sent in another way, or not at all.
 NOT_SENT = {
-    "shutdown": "ends the server",
-    "debug": "the servers' own",
-    "monitor": "changes the meaning of the connection",
-    "subscribe": "changes the meaning of the connection",
-    "psubscribe": "changes the meaning of the connection",
-    "ssubscribe": "changes the meaning of the connection",
-    "sync": "replication",
-    "psync": "replication",
-    "replicaof": "replication",
-    "slaveof": "replication",
-    "failover": "replication",
-    "replconf": "replication",
-    "save": "files of a server's own",
-    "bgsave": "files of a server's own",
-    "bgrewriteaof": "files of a server's own",
-    "dump": "an internal format",
-    "restore": "an internal format",
-    "restore-asking": "an internal format",
+    "sync": "a protocol of its own instead of replies",
+    "psync": "a protocol of its own instead of replies",
+    "replconf": "a protocol of its own instead of replies",
+    "dump": "a format of each server's own",
+    "restore": "a format of each server's own",
+    "restore-asking": "a format of each server's own",
     "migrate": "needs another server",
-    "lolwut": "for people",
-    "info": "for people",
-    "quit": "ends the connection",
-    "waitaof": "waits for a log that the two have differently",
-    "module": "modules differ",
-    "role": "positions in a log",
-    "sort": "of a later issue",
-    "sort_ro": "of a later issue",
+    "bgsave": "works in the background: even one server answers now one thing, now another",
+    "bgrewriteaof": "works in the background: even one server answers now one thing, now another",
 }
+# They change the meaning of a connection, so that a round sends them with what follows.
+STAGED = ("subscribe", "psubscribe", "ssubscribe", "monitor", "quit")
+# With their arguments only: with fewer they would do what a round does not survive.
+WHOLE = ("shutdown", "replicaof", "slaveof", "lolwut")
 
 
 class Chooser:
@@ -163,8 +150,10 @@ class Chooser:
         if kind == 6:
             return self.among(b"0", b"-1", b"-100")
         if kind == 7:
-            return b"%d" % self.random.choice([2**63 - 1, 2**62, 10**15, -(2**63), 2**63])
-        return self.random.choice(ODD) if self.odds(2) else b"%d" % 10**9
+            return b"%d" % self.random.choice([2**63 - 1, 2**62, -(2**63), 2**63])
+        # Never the same twice: GT and LT would see in which millisecond a server was asked.
+        far = self.random.randint(10**9, 10**10) * self.among(1, 10**5)
+        return self.random.choice(ODD) if self.odds(2) else b"%d" % far
 
     def milliseconds(self):
         base = self.seconds()
@@ -504,6 +493,48 @@ def sessions(c):
     }
 
 
+def server(c):
+    w = c.word
+    resp = ["STRING", "INTEGER", "DOUBLE", "BIGNUM", "NULL", "ARRAY", "SET", "MAP", "ATTRIB"]
+    resp += ["VERBATIM", "TRUE", "FALSE"]
+    return {
+        "save": lambda: [],
+        "shutdown": lambda: c.among([w("ABORT")], [b"bogus"], [w("SAVE"), w("NOSAVE")]),
+        "info": lambda: c.among([], [b"nosuch"], [b"server", b"nosuch"], [w("ALL")]),
+        "lolwut": lambda: [],
+        "role": lambda: c.maybe(5, b"x"),
+        "module": lambda: c.among([w("LIST")], [w("LIST"), b"x"], [b"bogus"]),
+        "failover": lambda: c.among([], [w("ABORT")], [b"bogus"], [w("TO"), b"h", b"1"]),
+        "replicaof": lambda: c.among([w("NO"), w("ONE")], [b"h", b"x"], [b"h", b"-1"], [b"no"]),
+        "slaveof": lambda: c.among([w("NO"), w("ONE")], [b"h", b"x"], [b"h", b"65536"], [b"no"]),
+        "asking": lambda: c.maybe(5, b"x"),
+        "waitaof": lambda: c.among(
+            [b"0", b"0", b"0"],
+            [b"0", b"0", b"10"],
+            [b"x", b"0", b"0"],
+            [b"2", b"0", b"0"],
+            [b"-1", b"0", b"0"],
+            [b"0", b"-1", b"0"],
+            [b"0", b"x", b"0"],
+            [b"0", b"0", b"-1"],
+            [b"0", b"0", b"x"],
+        ),
+        "spublish": lambda: [c.among(b"channel", b"", b"other"), c.value()],
+        "sunsubscribe": lambda: [b"channel"],
+        # Not PROTOCOL PUSH, two replies in RESP3, nor STRINGMATCH-LEN, which Valkey has not.
+        "debug": lambda: c.among(
+            [w("PROTOCOL"), w(c.among(*resp))],
+            [w("PROTOCOL"), w(c.among(*resp))],
+            [w("PROTOCOL"), b"bogus"],
+            [w("SLEEP"), b"0"],
+            [w("SET-ACTIVE-EXPIRE"), b"1"],
+            [w("OBJECT"), c.key()],
+            [w("DIGEST")],
+            [w("DIGEST-VALUE"), c.key()],
+        ),
+    }
+
+
 def types(c):
     """Only to have keys of other types, when both servers have them."""
     return {
@@ -514,8 +545,9 @@ def types(c):
     }
 
 
-WEIGHTS = {"strings": 10, "bits": 5, "keys": 9, "sessions": 2, "types": 1}
-FAMILIES = {"strings": strings, "bits": bits, "keys": keys, "sessions": sessions, "types": types}
+WEIGHTS = {"strings": 10, "bits": 5, "keys": 9, "sessions": 2, "server": 1, "types": 1}
+FAMILIES = {"strings": strings, "bits": bits, "keys": keys, "sessions": sessions}
+FAMILIES |= {"server": server, "types": types}
 
 
 class Generator:
@@ -536,7 +568,7 @@ class Generator:
             if commands:
                 self.families.append(list(commands.items()))
                 self.weights.append(WEIGHTS[name])
-        self.bare = sorted(set(dictionary) - set(NOT_SENT) - self.made)
+        self.bare = sorted(set(dictionary) - set(NOT_SENT) - self.made - set(STAGED))
 
     def command(self):
         c = self.c
@@ -551,11 +583,13 @@ class Generator:
         arguments = make()
         if name == "#scan":
             return [SCANALL, *arguments]
+        if name in WHOLE:
+            return [c.word(name), *arguments]
         if c.odds(60):
             arguments = arguments[: c.random.randint(0, len(arguments))]
         elif c.odds(100):
             arguments.insert(c.random.randint(0, len(arguments)), c.value())
-        if name in ("unsubscribe", "punsubscribe"):
+        if name in ("unsubscribe", "punsubscribe", "sunsubscribe"):
             arguments = arguments[:1]  # One reply each: a pipeline counts its replies.
         if arguments and f"{name}|{arguments[0].decode('latin-1').lower()}" in self.missing:
             return self.command()
@@ -611,20 +645,56 @@ class Generator:
         """A subscriber hears what another connection publishes. Neither is in a transaction."""
         c = self.c
         subscriber, publisher = c.random.sample(range(CONNECTIONS), 2)
-        name, sought = c.among((b"SUBSCRIBE", b"channel"), (b"PSUBSCRIBE", b"ch*"))
+        name, sought, publish = c.among(
+            (b"SUBSCRIBE", b"channel", b"PUBLISH"),
+            (b"PSUBSCRIBE", b"ch*", b"PUBLISH"),
+            (b"SSUBSCRIBE", b"channel", b"SPUBLISH"),
+        )
+        prefix = name.removesuffix(b"SUBSCRIBE")
         return [
             (subscriber, [b"DISCARD"]),
             (publisher, [b"DISCARD"]),
             (subscriber, [name, sought]),
-            (publisher, [b"PUBLISH", b"channel", c.value()]),
-            (publisher, [b"PUBLISH", b"other", c.value()]),
+            (publisher, [publish, b"channel", c.value()]),
+            (publisher, [publish, b"other", c.value()]),
             (subscriber, [RECEIVE, b"1"]),
             (subscriber, [c.among(b"GET", b"PING", b"ECHO"), b"a"]),
             (publisher, [b"PUBSUB", b"NUMSUB", b"channel"]),
             (publisher, [b"PUBSUB", b"NUMPAT"]),
             (publisher, [b"PUBSUB", b"CHANNELS"]),
-            (subscriber, [b"UNSUBSCRIBE" if name == b"SUBSCRIBE" else b"PUNSUBSCRIBE", sought]),
+            (publisher, [b"PUBSUB", b"SHARDCHANNELS"]),
+            (publisher, [b"PUBSUB", b"SHARDNUMSUB", b"channel"]),
+            (subscriber, [prefix + b"UNSUBSCRIBE", sought]),
         ]
+
+    def monitoring(self):
+        """A monitor sees what another connection sends, in order, until it ends with RESET."""
+        c = self.c
+        monitor, other = c.random.sample(range(CONNECTIONS), 2)
+        steps = [(monitor, [b"DISCARD"]), (other, [b"DISCARD"]), (monitor, [b"MONITOR"])]
+        for _ in range(c.random.randint(1, 4)):
+            seen = [c.among(b"GET", b"SET", b"echo", b"StrLen", b"GETRANGE"), c.key(), c.value()]
+            seen = seen[: {b"GET": 2, b"echo": 2, b"StrLen": 2}.get(seen[0], 3)]
+            seen += [b"1"] if seen[0] == b"GETRANGE" else []
+            steps += [(other, seen), (monitor, [RECEIVE, b"1"])]
+        return [*steps, (monitor, [b"RESET"])]
+
+    def muted(self):
+        """Commands whose replies the client does not want."""
+        c = self.c
+        connection = c.random.randrange(CONNECTIONS)
+
+        def silent():
+            return (connection, [SILENT, *c.among([b"SET", c.key(), c.value()], [b"nosuch"])])
+
+        steps = [(connection, [b"DISCARD"])]
+        if c.odds(2):
+            steps += [(connection, [SILENT, b"CLIENT", b"REPLY", b"SKIP"]), silent()]
+        else:
+            steps += [(connection, [SILENT, b"CLIENT", b"REPLY", b"OFF"])]
+            steps += [silent() for _ in range(c.random.randint(0, 3))]
+            steps += [(connection, [b"CLIENT", b"REPLY", b"ON"])]
+        return [*steps, (connection, [b"EXISTS", *c.keys])]
 
     def round(self):
         """Steps: (connection, command). Runs of commands on one connection become pipelines."""
@@ -640,6 +710,10 @@ class Generator:
                 steps += self.watched()
             if c.odds(60) and "psubscribe" in self.dictionary:
                 steps += self.subscription()
+            if c.odds(60) and "monitor" in self.dictionary:
+                steps += self.monitoring()
+            if c.odds(60):
+                steps += self.muted()
             for _ in range(c.random.randint(1, 24)):
                 if c.odds(40) and "exec" in self.dictionary:
                     chosen = self.transaction()
@@ -661,4 +735,5 @@ class Generator:
             steps += [(0, [b"SELECT", database]), (0, [b"KEYS", b"*"]), (0, [b"DBSIZE"])]
             for key in self.c.keys:
                 steps += [(0, [name, key]) for name in (b"GET", b"PTTL", b"TYPE")]
+        steps += [(index, [b"QUIT"]) for index in range(CONNECTIONS)]
         return [step for step in steps if step[1][0].decode().lower() in self.dictionary]

@@ -46,6 +46,10 @@ def decode(buffer, at):
         for _ in range(count * (2 if kind in b"%|" else 1)):
             item, at = decode(buffer, at)
             items.append(item)
+        if kind == b"|":
+            # An attribute is part of the reply that it comes before.
+            item, at = decode(buffer, at)
+            items.append(item)
         return (kind.decode(), items), at
     raise Lost(f"not RESP: {bytes(buffer[at - 10 : at + 40])!r}")
 

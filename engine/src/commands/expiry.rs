@@ -4,7 +4,7 @@ use super::{GENERIC, integer_of, is_option};
 use crate::command::{Arity, Command, Flag, KeyFlag, Keys, is_sorted};
 use crate::context::{Args, Lookup, ReadCx, Run, WriteCx};
 use crate::effect::Effect;
-use crate::error::CommandError;
+use crate::error::{CommandError, until_nul};
 use crate::notes::Class;
 
 pub(super) const FAMILY: &[Command<Run>] =
@@ -107,7 +107,7 @@ impl Conditions {
             match condition.into_iter().find(|(option, _)| is_option(word, option)) {
                 Some((_, condition)) => *condition = true,
                 None => {
-                    let option = String::from_utf8_lossy(word).into();
+                    let option = until_nul(word).into();
                     return Err(CommandError::UnsupportedOption { option });
                 }
             }

@@ -74,7 +74,7 @@ impl Bench {
             Ok(()) => reply.take(),
             Err(error) => {
                 assert_eq!(reply.take(), "", "an error is the whole reply");
-                reply.error(&error.to_string());
+                reply.error(&String::from_utf8_lossy(&error.text()));
                 reply.take()
             }
         };

@@ -240,7 +240,7 @@ fn dry_run(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
 
 fn get_user(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
     if *args != [b"default"] {
-        cx.reply.null_array();
+        cx.reply.null();
         return Ok(());
     }
     let has_password = has_password(cx);

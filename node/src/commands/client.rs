@@ -147,16 +147,16 @@ const SETINFO: Command<Run> = Command {
 
 fn set_info(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
     let [option, value] = args else { unreachable!("the arity is exact") };
-    let (place, name) = if option.eq_ignore_ascii_case(b"lib-name") {
-        (&mut cx.client.library_name, "lib-name")
+    let place = if option.eq_ignore_ascii_case(b"lib-name") {
+        &mut cx.client.library_name
     } else if option.eq_ignore_ascii_case(b"lib-ver") {
-        (&mut cx.client.library_version, "lib-ver")
+        &mut cx.client.library_version
     } else {
         return Err(around("ERR Unrecognized option '", option, "'"));
     };
     if !is_printable(value) {
-        let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
-        return Err(RequestError::Text(text.into_bytes()));
+        let why = " cannot contain spaces, newlines or special characters.";
+        return Err(around("ERR ", option, why));
     }
     *place = value.to_vec();
     cx.reply.simple("OK");

@@ -25,45 +25,45 @@ const CLUSTER: Command<Run> = Command {
 };
 
 const SUBCOMMANDS: &[Command<Run>] = &[
-    subcommand("cluster|addslots"),
-    subcommand("cluster|addslotsrange"),
-    subcommand("cluster|bumpepoch"),
-    subcommand("cluster|count-failure-reports"),
-    subcommand("cluster|countkeysinslot"),
-    subcommand("cluster|delslots"),
-    subcommand("cluster|delslotsrange"),
-    subcommand("cluster|failover"),
-    subcommand("cluster|flushslots"),
-    subcommand("cluster|forget"),
-    subcommand("cluster|getkeysinslot"),
-    subcommand("cluster|help"),
-    subcommand("cluster|info"),
+    subcommand("cluster|addslots", Arity::AtLeast(3)),
+    subcommand("cluster|addslotsrange", Arity::AtLeast(4)),
+    subcommand("cluster|bumpepoch", Arity::Exactly(2)),
+    subcommand("cluster|count-failure-reports", Arity::Exactly(3)),
+    subcommand("cluster|countkeysinslot", Arity::Exactly(3)),
+    subcommand("cluster|delslots", Arity::AtLeast(3)),
+    subcommand("cluster|delslotsrange", Arity::AtLeast(4)),
+    subcommand("cluster|failover", Arity::AtLeast(2)),
+    subcommand("cluster|flushslots", Arity::Exactly(2)),
+    subcommand("cluster|forget", Arity::Exactly(3)),
+    subcommand("cluster|getkeysinslot", Arity::Exactly(4)),
+    subcommand("cluster|help", Arity::Exactly(2)),
+    subcommand("cluster|info", Arity::Exactly(2)),
     KEYSLOT,
-    subcommand("cluster|links"),
-    subcommand("cluster|meet"),
-    subcommand("cluster|myid"),
-    subcommand("cluster|myshardid"),
-    subcommand("cluster|nodes"),
-    subcommand("cluster|replicas"),
-    subcommand("cluster|replicate"),
-    subcommand("cluster|reset"),
-    subcommand("cluster|saveconfig"),
-    subcommand("cluster|set-config-epoch"),
-    subcommand("cluster|setslot"),
-    subcommand("cluster|shards"),
-    subcommand("cluster|slaves"),
-    subcommand("cluster|slots"),
+    subcommand("cluster|links", Arity::Exactly(2)),
+    subcommand("cluster|meet", Arity::AtLeast(4)),
+    subcommand("cluster|myid", Arity::Exactly(2)),
+    subcommand("cluster|myshardid", Arity::Exactly(2)),
+    subcommand("cluster|nodes", Arity::Exactly(2)),
+    subcommand("cluster|replicas", Arity::Exactly(3)),
+    subcommand("cluster|replicate", Arity::Exactly(3)),
+    subcommand("cluster|reset", Arity::AtLeast(2)),
+    subcommand("cluster|saveconfig", Arity::Exactly(2)),
+    subcommand("cluster|set-config-epoch", Arity::Exactly(3)),
+    subcommand("cluster|setslot", Arity::AtLeast(4)),
+    subcommand("cluster|shards", Arity::Exactly(2)),
+    subcommand("cluster|slaves", Arity::Exactly(3)),
+    subcommand("cluster|slots", Arity::Exactly(2)),
 ];
 const _: () = assert!(is_sorted(SUBCOMMANDS));
 
-const fn subcommand(name: &'static str) -> Command<Run> {
+const fn subcommand(name: &'static str, arity: Arity) -> Command<Run> {
     Command {
         name,
         summary: "Refused: cluster mode is off.",
         since: "3.0.0",
         complexity: "O(1)",
         group: Group::Server,
-        arity: Arity::AtLeast(2),
+        arity,
         keys: Keys::None,
         acl: Acl::None,
         flags: &[Flag::Stale],
@@ -74,11 +74,10 @@ const fn subcommand(name: &'static str) -> Command<Run> {
 
 const KEYSLOT: Command<Run> = Command {
     summary: "Returns the hash slot of a key.",
-    arity: Arity::Exactly(3),
     run: Run::Session(|cx, args| {
         let [key] = args else { unreachable!("the arity is exact") };
         cx.reply.integer(i64::from(engine::slot_of(key).0));
         Ok(())
     }),
-    ..subcommand("cluster|keyslot")
+    ..subcommand("cluster|keyslot", Arity::Exactly(3))
 };

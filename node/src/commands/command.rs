@@ -164,7 +164,7 @@ fn info(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
     for name in args {
         match named(cx.node.registry, name) {
             Some(command) => command.write_info(&mut cx.reply),
-            None => cx.reply.null_array(),
+            None => cx.reply.null(),
         }
     }
     Ok(())

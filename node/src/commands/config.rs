@@ -150,7 +150,7 @@ const SET: Command<Run> = Command {
 /// The settings as they will be, if every one can be set.
 fn changed(cx: &SessionCx<'_>, args: Args<'_>) -> Result<Settings, RequestError> {
     if !args.len().is_multiple_of(2) {
-        return Err(CommandError::WrongArity { name: "config|set" }.into());
+        return Err(CommandError::Syntax.into());
     }
     let fail = |name: &[u8], why: &str| {
         let text: [&[u8]; 4] = [

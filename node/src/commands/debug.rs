@@ -218,6 +218,8 @@ fn protocol(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> 
             reply.bulk(b"Some real reply following the attribute");
         }
         b"push" if is_3 => {
+            // Who passes over what is pushed still gets a reply.
+            reply.bulk(b"Some real reply following the push reply");
             reply.push(2);
             reply.bulk(b"server-cpu-usage");
             reply.integer(42);

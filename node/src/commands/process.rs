@@ -37,6 +37,7 @@ const NO_SNAPSHOTS: RequestError = RequestError::Static(
 const BGREWRITEAOF: Command<Run> = Command {
     name: "bgrewriteaof",
     summary: "Refused: the log is not rewritten on demand.",
+    flags: &[Flag::Admin, Flag::NoScript],
     ..SAVE
 };
 
@@ -44,6 +45,7 @@ const BGSAVE: Command<Run> = Command {
     name: "bgsave",
     summary: "Refused: there are no snapshots yet.",
     arity: Arity::AtLeast(1),
+    flags: &[Flag::Admin, Flag::NoScript],
     ..SAVE
 };
 
@@ -115,8 +117,8 @@ const SHUTDOWN: Command<Run> = Command {
         Flag::NoScript,
         Flag::Loading,
         Flag::Stale,
-        Flag::AllowBusy,
         Flag::NoMulti,
+        Flag::AllowBusy,
     ],
     run: Run::Node(NodeRun {
         ask: shutdown,

@@ -43,14 +43,42 @@ const FAILOVER: Command<Run> = Command {
     since: "6.2.0",
     arity: Arity::AtLeast(1),
     flags: &[Flag::Admin, Flag::NoScript, Flag::Stale],
-    run: Run::Session(|_, args| match args {
-        [word] if word.eq_ignore_ascii_case(b"abort") => {
-            Err(RequestError::Static("ERR No failover in progress."))
-        }
-        _ => Err(RequestError::Static("ERR FAILOVER requires connected replicas.")),
-    }),
+    run: Run::Session(fail_over),
     ..COMMAND
 };
+
+fn fail_over(_: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
+    if let [word] = args
+        && word.eq_ignore_ascii_case(b"abort")
+    {
+        return Err(RequestError::Static("ERR No failover in progress."));
+    }
+    let (mut rest, mut timed, mut aimed, mut forced) = (args, false, false, false);
+    while let [word, more @ ..] = rest {
+        let is = |option: &[u8]| word.eq_ignore_ascii_case(option);
+        rest = match more {
+            [milliseconds, more @ ..] if is(b"timeout") && !timed => {
+                timed = true;
+                if parse_integer(milliseconds).ok_or(CommandError::NotAnInteger)? <= 0 {
+                    let error = "ERR FAILOVER timeout must be greater than 0";
+                    return Err(RequestError::Static(error));
+                }
+                more
+            }
+            [_, port, more @ ..] if is(b"to") && !aimed => {
+                aimed = true;
+                parse_integer(port).ok_or(CommandError::NotAnInteger)?;
+                more
+            }
+            more if is(b"force") && !forced => {
+                forced = true;
+                more
+            }
+            _ => return Err(CommandError::Syntax.into()),
+        };
+    }
+    Err(RequestError::Static("ERR FAILOVER requires connected replicas."))
+}
 
 const READONLY: Command<Run> = Command {
     name: "readonly",
@@ -169,8 +197,8 @@ fn wait_aof(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<Question, RequestE
     if !(0..=1).contains(&local) {
         return Err(RequestError::Static("ERR value is out of range, value must between 0 and 1"));
     }
-    let replicas = parse_integer(replicas).ok_or(CommandError::NotAnInteger)?;
-    if replicas < 0 {
+    // What is no number is answered like what is too low.
+    if parse_integer(replicas).is_none_or(|replicas| replicas < 0) {
         return Err(RequestError::Static("ERR value is out of range, must be positive"));
     }
     let until_us = timeout_us(cx, timeout)?;

@@ -56,7 +56,8 @@ const GET: Command<Run> = Command {
 fn count(args: Args<'_>) -> Result<Option<usize>, RequestError> {
     let count = match args {
         [] => return Ok(Some(10)),
-        [count] => parse_integer(count).ok_or(CommandError::NotAnInteger)?,
+        // What is no number is answered like what is too low.
+        [count] => parse_integer(count).unwrap_or(-2),
         _ => return Err(CommandError::Syntax.into()),
     };
     match count {

@@ -78,6 +78,56 @@ fn a_transaction_over_slices_of_any_cores_is_executed_as_one() {
     }
 }
 
+/// Red when the slices that a question was about take part in the transaction: this core may not
+/// have them.
+#[test]
+fn a_transaction_may_ask_about_slices_that_take_no_part() {
+    let mut node = cores(2);
+    node.cores[1].frames_stall = true;
+    assert_eq!(node.ask(1, 2, "set k3 1\nset a 1"), "");
+    assert_eq!(node.ask(0, 1, "multi\nset b 1\ndebug digest\nexec"), "+OK +QUEUED +QUEUED");
+    node.cores[1].frames_stall = false;
+    node.settle();
+    let executed = node.cores[0].received(1);
+    assert!(executed.starts_with("*2 +OK +"), "{executed}");
+}
+
+/// Red when the answers to one command are taken for those to one before it.
+#[test]
+fn a_command_with_wrong_arguments_gets_no_answers_meant_for_the_next() {
+    let mut node = cores(2);
+    let answer = node.ask(0, 1, "multi\nwaitaof 0 -1 0\ninfo nosuch\nexec");
+    let wrong = "-ERR value is out of range, must be positive";
+    assert!(answer.starts_with(&format!("+OK +QUEUED +QUEUED *2 {wrong} ")), "{answer}");
+}
+
+/// Red when such a command is queued, and when EXEC executes the others all the same.
+#[test]
+fn some_commands_have_no_place_in_a_transaction() {
+    let mut node = cores(1);
+    let refused = "-ERR Command not allowed inside a transaction";
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.";
+    for command in ["save", "shutdown abort"] {
+        let answer = node.ask(0, 1, &format!("multi\nset b 1\n{command}\nexec\nexists b"));
+        assert_eq!(answer, format!("+OK +QUEUED {refused} {aborted} :0"));
+    }
+}
+
+/// Red when a refused EXEC leaves the transaction open, or the keys watched.
+#[test]
+fn an_exec_with_arguments_ends_the_transaction() {
+    let aborted = "-EXECABORT Transaction discarded because of: wrong number of arguments for \
+                   'exec' command";
+    for count in [1, 2] {
+        let mut node = cores(count);
+        let asked = node.ask(0, 1, "watch k3 b\nmulti\nset b 7\nexec x\nget b");
+        assert_eq!(asked, format!("+OK +OK +QUEUED {aborted} $-1"));
+        assert_eq!(node.ask(0, 2, "set b 1\nset k3 1"), "+OK +OK");
+        assert_eq!(node.ask(0, 1, "multi\nget b\nexec"), "+OK +QUEUED *1 $1 1");
+        assert_eq!(node.ask(0, 1, "exec x\nexec"), format!("{aborted} -ERR EXEC without MULTI"));
+    }
+}
+
 /// Red when what one command wrote in several slices is logged without fragments, and when a
 /// slice says yes before its fragment is committed.
 #[test]

@@ -41,7 +41,7 @@ fn settings_change_on_every_core_all_or_none() {
         ),
         ("CONFIG SET nope 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'"),
         ("CONFIG SET a", "-ERR wrong number of arguments for 'config|set' command"),
-        ("CONFIG SET hz 10 timeout", "-ERR wrong number of arguments for 'config|set' command"),
+        ("CONFIG SET hz 10 timeout", "-ERR syntax error"),
         (
             "CONFIG SET hz abc",
             "-ERR CONFIG SET failed (possibly related to argument 'hz') - argument couldn't be \
