@@ -204,13 +204,16 @@ impl Session {
                 return Sent::Transaction(commands, Vec::new());
             }
             4..7 => self.keys().into_iter().fold(words(&["MGET"]), |mut all, key| {
-                all.push(key);
+                all.push(name(key));
                 all
             }),
-            7..9 => self.keys().into_iter().fold(words(&["MSET"]), |mut all, key| {
-                all.extend([key, self.token()]);
-                all
-            }),
+            7..9 => {
+                let keys: BTreeSet<u64> = self.keys().into_iter().map(|key| key | 1).collect();
+                keys.into_iter().fold(words(&["MSET"]), |mut all, key| {
+                    all.extend([name(key), self.token()]);
+                    all
+                })
+            }
             _ => self.read_or_write(),
         })
     }
@@ -220,10 +223,10 @@ impl Session {
         if self.chance.below(2) == 0 { words(&["GET", &name(key)]) } else { self.write(key) }
     }
 
-    /// Half of the keys are mostly appended to, the others mostly replaced.
+    /// Half of the keys are appended to, so that their last values tell the order of all writes;
+    /// the others are replaced.
     fn write(&mut self, key: u64) -> Words {
-        let usual = self.chance.below(16) != 0;
-        let command = if usual == key.is_multiple_of(2) { "APPEND" } else { "SET" };
+        let command = if is_appended(key) { "APPEND" } else { "SET" };
         words(&[command, &name(key), &self.token()])
     }
 
@@ -232,11 +235,10 @@ impl Session {
         format!("{:07};", self.recorder.tokens.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Two to four different keys.
-    fn keys(&mut self) -> Vec<String> {
+    /// One to four different keys.
+    fn keys(&mut self) -> BTreeSet<u64> {
         let count = 2 + self.chance.below(3);
-        let keys: BTreeSet<u64> = (0..count).map(|_| self.chance.below(KEYS)).collect();
-        keys.into_iter().map(name).collect()
+        (0..count).map(|_| self.chance.below(KEYS)).collect()
     }
 
     /// WATCH and GET of one or two keys, then a transaction that writes at least one of them.
@@ -335,6 +337,10 @@ impl Sent {
         }
         text
     }
+}
+
+fn is_appended(key: u64) -> bool {
+    key.is_multiple_of(2)
 }
 
 fn name(key: u64) -> String {

@@ -11,7 +11,9 @@
 //!
 //! A cycle among these is a proof that there is no order. Otherwise the rest is free, or nearly:
 //! the transactions are executed one by one, each when all that come before it are done, nobody
-//! still has to see what it overwrites, and its replies come out as they were recorded.
+//! still has to see what it overwrites, and its replies come out as they were recorded. Where that
+//! comes to no end, a guess is added to the edges. Guesses can hide an order, so what is found
+//! after a wrong one is a failure of another name; they cannot make one up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,26 +28,39 @@ pub(super) struct Found {
     pub(super) unanswered_there: u64,
 }
 
-/// Ways of choosing among what may come next that are tried.
-const TRIES: u64 = 50;
+/// Guesses about what nothing tells.
+const GUESSES_MAX: u32 = 500;
 
 /// Finds an order, or says why there is none.
 pub(super) fn find(recorded: &Recorded, transactions: &[Transaction]) -> Result<Found, String> {
     let lineage = Lineage::new(recorded, transactions)?;
     let mut deduction = Deduction::new(recorded, transactions, &lineage);
     deduction.deduce()?;
-    let mut stuck = String::new();
-    for chance in 0..TRIES {
-        match deduction.execute(chance) {
+    let mut guesses = 0;
+    loop {
+        let stuck = match deduction.execute() {
             Ok(versions) => {
                 let is_unanswered = |number: &&usize| transactions[**number].answered == u64::MAX;
                 let unanswered_there = lineage.alive.iter().filter(is_unanswered).count() as u64;
                 return Ok(Found { versions, unanswered_there });
             }
-            Err(what) => stuck = what,
+            Err(stuck) => stuck,
+        };
+        let guessed = stuck.waits.filter(|_| guesses < GUESSES_MAX);
+        guesses += 1;
+        if guessed.is_none_or(|waits| deduction.guess(waits).is_err()) {
+            let what = stuck.what;
+            return Err(format!("no order was found, though nothing refutes one: {what}"));
         }
     }
-    Err(format!("no order was found, though nothing refutes that there is one: {stuck}"))
+}
+
+/// Where the execution came to no end.
+#[derive(Debug)]
+struct Stuck {
+    what: String,
+    /// A writer, whose version it would overwrite, and who has yet to see that: nodes.
+    waits: Option<(usize, usize, usize)>,
 }
 
 /// What values tell.
@@ -309,6 +324,18 @@ impl<'a> Deduction<'a> {
         }
     }
 
+    /// A writer was ready before the reader of what it overwrites: perhaps it comes before both.
+    fn guess(&mut self, (writer, seen, reader): (usize, usize, usize)) -> Result<(), String> {
+        let before = self.edges.len();
+        self.edges.push((writer, seen, Why::Overwritten));
+        if self.deduce().is_ok() {
+            return Ok(());
+        }
+        self.edges.truncate(before);
+        self.edges.push((reader, writer, Why::ReadBefore));
+        self.deduce()
+    }
+
     fn refuse_cycle(&self) -> Result<(), String> {
         let mut graph = Graph::new(self.count);
         self.edges.iter().for_each(|(from, to, why)| graph.add(*from, *to, *why));
@@ -329,7 +356,7 @@ impl<'a> Deduction<'a> {
     }
 
     /// Executes everything in an order that the edges allow; none is wrong if it gets through.
-    fn execute(&self, chance: u64) -> Result<Versions, String> {
+    fn execute(&self) -> Result<Versions, Stuck> {
         let mut missing = vec![0u32; self.count];
         let mut next = vec![Vec::new(); self.count];
         for (from, to, _) in &self.edges {
@@ -345,7 +372,6 @@ impl<'a> Deduction<'a> {
         }
         let rank = |node: usize| match self.lineage.alive.get(node) {
             None => 0,
-            Some(_) if 0 < chance => (node as u64 + 1).wrapping_mul(chance * 2 + 1) % 1009 + 1,
             Some(number) => self.end(*number),
         };
         let starts = (0..self.count).filter(|node| missing[*node] == 0);
@@ -355,15 +381,18 @@ impl<'a> Deduction<'a> {
         let mut versions = Versions::new();
         while !ready.is_empty() {
             let mut why_not = String::new();
+            let mut first_wait = None;
             let chosen = ready.iter().copied().find(|(_, node)| {
                 let Some(number) = self.lineage.alive.get(*node) else { return true };
-                let waits = self.transactions[*number].writes.iter().any(|write| {
-                    let seen = (write.item, written_by.get(&write.item).copied());
-                    let waiting = to_see.get(&seen);
-                    waiting.is_some_and(|waiting| waiting.iter().any(|reader| reader != number))
-                });
-                if waits {
-                    return false;
+                for write in &self.transactions[*number].writes {
+                    let seen = written_by.get(&write.item).copied();
+                    let waiting = to_see.get(&(write.item, seen));
+                    let reader = waiting.and_then(|all| all.iter().find(|r| *r != number));
+                    if let (Some(reader), Some(seen)) = (reader, seen) {
+                        let waits = (*node, self.nodes[&seen], self.nodes[reader]);
+                        first_wait.get_or_insert(waits);
+                        return false;
+                    }
                 }
                 let run = self.run(*number, &mut contents.clone(), &mut Versions::new());
                 run.map_err(|what| why_not = what).is_ok()
@@ -372,7 +401,8 @@ impl<'a> Deduction<'a> {
                 let numbers = ready.iter().map(|(_, node)| self.lineage.alive[*node]);
                 let stuck: Vec<usize> =
                     numbers.map(|number| self.transactions[number].operation).collect();
-                return Err(format!("none of the operations {stuck:?} may be next: {why_not}"));
+                let what = format!("none of the operations {stuck:?} may be next: {why_not}");
+                return Err(Stuck { what, waits: first_wait });
             };
             ready.remove(&(rank_of, node));
             if let Some(number) = self.lineage.alive.get(node) {
