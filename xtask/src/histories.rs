@@ -81,8 +81,8 @@ fn altered(text: &str) -> Result<Vec<(&'static str, String)>, String> {
         let lines: Vec<&str> = text.lines().collect();
         // What has no reply may have what was read under WATCH, which then proves nothing.
         let is_told = |text: &str| !text.contains(" - ");
-        let matches = |text: &&str| text.contains(line) && text.contains(reply) && is_told(text);
-        let at = lines.iter().rposition(|text| matches(&text));
+        let matches = |text: &str| text.contains(line) && text.contains(reply) && is_told(text);
+        let at = lines.iter().rposition(|text| matches(text));
         let at = at.ok_or_else(|| format!("the history has no {what} to alter"))?;
         let start = lines[at].find(reply).expect("the line has it") + reply.len() - 1;
         let end = lines[at][start..].find(' ').map_or(lines[at].len(), |size| start + size);
