@@ -31,6 +31,9 @@ const DEPTH_MAX: u64 = 4;
 /// Operations after which a phase ends, together.
 const OPERATIONS_PER_PHASE: u64 = 1_000;
 
+/// Judged red when (seen with the planted bugs): EXEC does not look at its watches, an effect is
+/// not logged, replies leave before the commit, or reads do not wait for it (some runs). Fragments
+/// that are forgotten need a kill at their moment: `rigs/powercut.py` finds that.
 #[test]
 fn histories_are_recorded_across_kills() {
     let count = match std::env::var("TOROID_HISTORIES") {
