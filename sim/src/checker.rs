@@ -10,7 +10,9 @@ mod search;
 mod serial;
 mod watched;
 
+pub use effects::{Item, Made, Seen, Transaction};
+pub use graph::{Graph, Why};
 pub use ledger::{check_ledger, check_memory_age, check_order_of_texts};
 pub use projection::check_linearizable;
 pub use search::Tracks;
-pub use serial::check_serializable;
+pub use serial::{Known, Versions, check_serializable, judge};

@@ -20,6 +20,7 @@ mod checker;
 mod history;
 mod keys;
 mod plan;
+mod recorded;
 mod surviving;
 
 mod marks;
@@ -30,5 +31,6 @@ mod trace;
 pub use marks::{MARKS, UNREACHED};
 pub use plan::Planting;
 pub use plants::{PLANTS, Planted};
+pub use recorded::{Checked, check_recorded};
 pub use report::{REQUIRED, Report};
 pub use world::{CRASHES_MIN, Finding, OPERATIONS_MIN, Outcome, VIRTUAL_US_MIN, run_seed};

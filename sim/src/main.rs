@@ -1,9 +1,11 @@
-//! The simulator's command line: many seeds, one seed again, or the planted bugs.
+//! The simulator's command line: many seeds, one seed again, the planted bugs, or what a real
+//! server answered.
 //!
 //! ```text
 //! sim run --seeds N [--first S] [--jobs J] [--plant NAME]
 //! sim replay SEED [-v] [--plant NAME]
 //! sim plants
+//! sim check FILE
 //! ```
 //!
 //! A failed assertion ends the process, so a hook says which seed it was; and the planted bugs
@@ -21,7 +23,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use sim::{Finding, MARKS, PLANTS, Planting, Report, run_seed};
+use sim::{Finding, MARKS, PLANTS, Planting, Report, check_recorded, run_seed};
 
 /// From so many seeds on, a kind of fault that never happened is a failure.
 const SEEDS_FOR_COVERAGE: u64 = 1_000;
@@ -61,7 +63,8 @@ fn main() -> ExitCode {
             Err(_) => usage("a seed is a number"),
         },
         ("plants", None) => plants(),
-        _ => usage("run, replay or plants?"),
+        ("check", Some(path)) => check(path),
+        _ => usage("run, replay, plants or check?"),
     }
 }
 
@@ -91,7 +94,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
 fn usage(why: &str) -> ExitCode {
     eprintln!(
         "{why}\nsim run --seeds N [--first S] [--jobs J] [--plant NAME]\nsim replay SEED [-v] \
-         [--plant NAME]\nsim plants"
+         [--plant NAME]\nsim plants\nsim check FILE"
     );
     ExitCode::from(2)
 }
@@ -219,6 +222,33 @@ fn plants() -> ExitCode {
         }
     }
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Judges a history of the real binary.
+fn check(path: &str) -> ExitCode {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return usage(&format!("{path}: {error}")),
+    };
+    match check_recorded(&text) {
+        Ok(checked) => {
+            println!(
+                "{path}: {} operations, {} transactions and {} refused by a watch, {} without a \
+                 reply of which {} are there, {} crashes: strictly serializable, nothing lost",
+                checked.operations,
+                checked.transactions - checked.aborted,
+                checked.aborted,
+                checked.unanswered,
+                checked.unanswered_there,
+                checked.crashes
+            );
+            ExitCode::SUCCESS
+        }
+        Err(what) => {
+            println!("finding: {path}: {what}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Says what is wrong and how to see it again.

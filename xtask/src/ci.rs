@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::counts::{self, Counts, Kind};
 use crate::outcome::Outcome;
-use crate::{lint, readme, status, steps};
+use crate::{histories, lint, readme, status, steps};
 
 /// How much of each a push runs, and how much is run by hand before an issue closes.
 const SEEDS_CI: u64 = 1_000;
 const ROUNDS_CI: u64 = 10;
+const HISTORIES_CI: u64 = 6;
 const COMMANDS_CI: u64 = 50_000;
 pub(crate) const SEEDS_LONG: u64 = 10_000;
 pub(crate) const ROUNDS_LONG: u64 = 200;
+pub(crate) const HISTORIES_LONG: u64 = 30;
 pub(crate) const CUTS_LONG: u64 = 50;
 pub(crate) const COMMANDS_LONG: u64 = 200_000;
 
@@ -32,6 +34,7 @@ const CI: &[Step] = &[
     ("simulator", |root| steps::sim(root, SEEDS_CI)),
     ("simulator's plants", steps::plants),
     ("durability", |root| steps::durability(root, ROUNDS_CI)),
+    ("histories", |root| histories::histories(root, HISTORIES_CI)),
     ("clients", steps::clients),
     ("conformance", steps::conformance),
     ("differential", |root| steps::differential(root, COMMANDS_CI)),
@@ -42,6 +45,7 @@ const LONG: &[Step] = &[
     ("simulator", |root| steps::sim(root, SEEDS_LONG)),
     ("simulator's plants", steps::plants),
     ("durability", |root| steps::durability(root, ROUNDS_LONG)),
+    ("histories", |root| histories::histories(root, HISTORIES_LONG)),
     ("power cuts", |root| steps::powercut(root, CUTS_LONG)),
     ("rigs", steps::rigs),
     ("clients", steps::clients),

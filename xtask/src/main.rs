@@ -8,6 +8,7 @@
 
 mod ci;
 mod counts;
+mod histories;
 mod lint;
 mod outcome;
 mod readme;
@@ -28,6 +29,7 @@ cargo xtask lint                  proof that clippy refuses what a pure crate ma
 cargo xtask status [--check]      writes docs/STATUS.md from the last run of ci; or compares
 cargo xtask sim [--seeds N]       the simulator, 10000 seeds by default, and its planted bugs
 cargo xtask durability [--rounds N]   kill -9 under load, 200 rounds by default
+cargo xtask histories [--count N] what clients were answered, judged; 30 histories by default
 cargo xtask powercut [--cuts N]   cuts on a disk that loses what was not flushed, 50 by default
 cargo xtask rigs                  order of flush and reply, failing writes, a full disk
 cargo xtask clients               real clients against the server
@@ -60,6 +62,9 @@ fn main() -> ExitCode {
         }
         Some((&"durability", _)) => {
             number("--rounds", ci::ROUNDS_LONG).and_then(|n| steps::durability(&root, n))
+        }
+        Some((&"histories", _)) => {
+            number("--count", ci::HISTORIES_LONG).and_then(|n| histories::histories(&root, n))
         }
         Some((&"powercut", _)) => {
             number("--cuts", ci::CUTS_LONG).and_then(|n| steps::powercut(&root, n))

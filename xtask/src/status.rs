@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::counts::{self, Counts, Kind};
+use crate::histories;
 use crate::outcome::Outcome;
 use crate::steps;
 use crate::tidy::{CRATES, Tree};
@@ -17,6 +18,7 @@ const NAMES: &[&str] = &[
     steps::SEEDS,
     steps::PLANTS,
     steps::ROUNDS,
+    histories::HISTORIES,
     steps::CUTS,
     steps::CLIENTS,
     steps::CONFORMANCE,
