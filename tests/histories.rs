@@ -293,7 +293,7 @@ impl Sent {
         match self {
             Sent::One(command) => encoded(command),
             Sent::Transaction(commands, _) => {
-                let inner = commands.iter().flat_map(|command| encoded(command));
+                let inner = commands.iter().flat_map(encoded);
                 encode(&[b"MULTI"]).into_iter().chain(inner).chain(encode(&[b"EXEC"])).collect()
             }
         }

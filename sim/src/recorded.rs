@@ -90,9 +90,10 @@ pub fn check_recorded(text: &str) -> Result<Checked, String> {
     Ok(Checked {
         operations: recorded.operations.len() as u64,
         transactions: count(&|operation| matches!(operation.request, Request::Execute { .. })),
-        aborted: count(
-            &|operation| matches!(&operation.answered, Some((_, answer)) if *answer == Answer::Aborted),
-        ),
+        aborted: count(&|operation| {
+            let answer = operation.answered.as_ref().map(|(_, answer)| answer);
+            answer == Some(&Answer::Aborted)
+        }),
         unanswered: count(&|operation| operation.answered.is_none()),
         unanswered_there: found.unanswered_there,
         crashes: recorded.crashes.len() as u64,
