@@ -169,6 +169,10 @@ pub(crate) enum Held {
     Pause,
 }
 
+/// What a reply of another core is taken for until some have come: a first burst of requests may be
+/// for large values. Bytes.
+const REPLY_SIZE_UNKNOWN: usize = 1024 * 1024;
+
 impl Session {
     pub(crate) fn new(id: ConnectionId, client: Client) -> Self {
         Self {
@@ -181,7 +185,7 @@ impl Session {
             received_us: 0,
             progress_us: 0,
             over_soft_us: None,
-            reply_size: 0,
+            reply_size: REPLY_SIZE_UNKNOWN,
             counted_input: 0,
             slow_since_us: None,
             ended: false,
