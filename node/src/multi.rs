@@ -670,11 +670,13 @@ fn selected(command: &Command<Run>, args: Args<'_>) -> Option<u16> {
 /// By how much more than its words a command may make a value grow: bytes.
 fn grown_size(command: &Command<Run>, args: Args<'_>) -> usize {
     let offset = || std::str::from_utf8(args.get(1)?).ok()?.parse::<usize>().ok();
-    match command.name {
-        "setrange" => offset().unwrap_or(0).min(base::limits::STRING_SIZE_MAX),
-        "setbit" => (offset().unwrap_or(0) / 8).min(base::limits::STRING_SIZE_MAX),
+    let size = match command.name {
+        "setrange" => offset().unwrap_or(0),
+        "setbit" => offset().unwrap_or(0) / 8,
         _ => 0,
-    }
+    };
+    // A command that would make a longer value is refused when it comes to it.
+    if size < base::limits::STRING_SIZE_MAX { size } else { 0 }
 }
 
 const EXEC_OUT_OF_MEMORY: &str = "EXECABORT Transaction discarded because of: OOM command not \

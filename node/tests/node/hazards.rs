@@ -196,3 +196,14 @@ fn many_keys_are_watched_at_once() {
     assert_eq!(node.ask(0, 2, "set {b}000007 1"), "+OK");
     assert_eq!(node.ask(0, 1, "multi\nping\nexec"), "+OK +QUEUED *-1");
 }
+
+/// Red when an offset that is refused counts as if it made a value.
+#[test]
+fn a_transaction_with_an_impossible_offset_is_executed() {
+    let mut node = Cores::new(1, 4);
+    node.cores[0].connect(1);
+    let sent = "multi\nsetrange a 9223372036854775000 x\nset b 1\nexec";
+    let answer = node.ask(0, 1, sent);
+    assert!(answer.contains("*2 -ERR string exceeds"), "{answer}");
+    assert!(answer.ends_with("+OK"), "{answer}");
+}
