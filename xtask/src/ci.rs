@@ -13,6 +13,7 @@ const SEEDS_CI: u64 = 1_000;
 const ROUNDS_CI: u64 = 10;
 const HISTORIES_CI: u64 = 6;
 const COMMANDS_CI: u64 = 50_000;
+const COMMANDS_SEED: u64 = 52_000_000;
 pub(crate) const SEEDS_LONG: u64 = 10_000;
 pub(crate) const ROUNDS_LONG: u64 = 200;
 pub(crate) const HISTORIES_LONG: u64 = 30;
@@ -37,7 +38,7 @@ const CI: &[Step] = &[
     ("histories", |root| histories::histories(root, HISTORIES_CI)),
     ("clients", steps::clients),
     ("conformance", steps::conformance),
-    ("differential", |root| steps::differential(root, COMMANDS_CI)),
+    ("differential", |root| steps::differential(root, COMMANDS_CI, Some(COMMANDS_SEED))),
     ("logs left behind", steps::verify_logs),
 ];
 
@@ -50,7 +51,7 @@ const LONG: &[Step] = &[
     ("rigs", steps::rigs),
     ("clients", steps::clients),
     ("conformance", steps::conformance_full),
-    ("differential", |root| steps::differential(root, COMMANDS_LONG)),
+    ("differential", |root| steps::differential(root, COMMANDS_LONG, None)),
     ("fresh clone", readme::fresh),
 ];
 

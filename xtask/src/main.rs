@@ -73,9 +73,8 @@ fn main() -> ExitCode {
         Some((&"clients", [])) => steps::clients(&root),
         Some((&"conformance", [])) => steps::conformance(&root),
         Some((&"conformance", ["--full"])) => steps::conformance_full(&root),
-        Some((&"differential", _)) => {
-            number("--commands", ci::COMMANDS_LONG).and_then(|n| steps::differential(&root, n))
-        }
+        Some((&"differential", _)) => number("--commands", ci::COMMANDS_LONG)
+            .and_then(|n| steps::differential(&root, n, None)),
         Some((&"fresh", [])) => readme::fresh(&root),
         _ => {
             eprint!("{USAGE}");

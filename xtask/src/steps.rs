@@ -207,9 +207,18 @@ fn suite(root: &Path, mode: &str) -> Result<Outcome, String> {
     Ok(outcome.with(CONFORMANCE, passed))
 }
 
-/// Random commands to this server and to Valkey, after the canary.
-pub(crate) fn differential(root: &Path, commands: u64) -> Result<Outcome, String> {
-    let words = ["--commands", &commands.to_string()];
+/// Random commands to this server and to Valkey, after the canary. Without a seed chance chooses
+/// one: a push is judged by commands that are the same each time.
+pub(crate) fn differential(
+    root: &Path,
+    commands: u64,
+    seed: Option<u64>,
+) -> Result<Outcome, String> {
+    let (count, seed) = (commands.to_string(), seed.map(|seed| seed.to_string()));
+    let mut words = vec!["--commands", &count];
+    if let Some(seed) = &seed {
+        words.extend(["--seed", seed]);
+    }
     let (outcome, text) = script(root, "tests/differential.py", &words)?;
     let compared = number_before(&text, " commands compared in ");
     let compared = compared.ok_or("the script named no number of commands")?;
