@@ -23,7 +23,7 @@ use super::object::{Act, Change, Done, KEYS_MAX, State, Step, Told};
 use crate::history::{EMPTY, Level, Value};
 
 /// Configurations visited before the search gives up.
-const VISITED_MAX: usize = 20_000;
+const VISITED_MAX: usize = 200_000;
 
 /// From so many configurations on, each is first looked at for a reason to give it up.
 const EASY_MAX: usize = 500;
