@@ -9,6 +9,11 @@
 
 #![deny(unsafe_code)]
 
+#[allow(dead_code, reason = "the collections that stand on it come one after another")]
+mod intset;
+#[allow(dead_code, reason = "the collections that stand on it come one after another")]
+mod listpack;
+
 mod cursor;
 mod keyspace;
 mod slot;
