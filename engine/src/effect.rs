@@ -339,7 +339,7 @@ impl<'a> Effect<'a> {
     pub(crate) fn decode(bytes: &mut &'a [u8], op_max: u8) -> Result<Effect<'a>, DecodeError> {
         let (op, rest) = bytes.split_first().ok_or(DecodeError::Truncated)?;
         let op = *op;
-        if op_max < op {
+        if op == 0 || op_max < op {
             return Err(DecodeError::UnknownEffect { op });
         }
         *bytes = rest;
