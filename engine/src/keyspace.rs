@@ -17,14 +17,15 @@ use foldhash::quality::FixedState;
 
 use crate::cursor::{Cursor, Position};
 use crate::slot::slot_of;
+use crate::snapshot::Snapshot;
 pub(crate) use crate::table::{AccessPolicy, Entry};
-use crate::table::{KeyHasher, Memory, Place, Table};
+use crate::table::{EntryBox, KeyHasher, Memory, Place, Table};
 use crate::values::{self, EncodingLimits, Type};
 
 mod change;
 mod garbage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use change::{Inverse, ReplayError};
 use garbage::Garbage;
@@ -34,12 +35,13 @@ use garbage::Garbage;
 pub struct Keyspace {
     slots: Range<u16>,
     seed: u64,
-    databases: Vec<Table>,
-    hasher: KeyHasher,
-    garbage: Garbage,
+    pub(crate) databases: Vec<Table>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) garbage: Garbage,
     limits: EncodingLimits,
     /// For bytes that are built and copied.
     scratch: Vec<u8>,
+    pub(crate) snapshot: Option<Box<Snapshot>>,
 }
 
 /// It moves from the thread that recovered it to that of its core, as a whole.
@@ -64,6 +66,7 @@ impl Keyspace {
             garbage: Garbage::default(),
             limits: EncodingLimits::default(),
             scratch: Vec::new(),
+            snapshot: None,
         }
     }
 
@@ -278,11 +281,17 @@ impl Keyspace {
         self.garbage.check();
     }
 
-    fn place(&self, key: &[u8]) -> Place {
+    /// Puts back what a snapshot holds; the key is absent.
+    pub(crate) fn restore(&mut self, db: u16, entry: EntryBox) {
+        let place = self.place(entry.view().key());
+        self.databases[usize::from(db)].insert(place, entry, &self.hasher);
+    }
+
+    pub(crate) fn place(&self, key: &[u8]) -> Place {
         Place { slot: slot_of(key), hash: self.hasher.hash(key) }
     }
 
-    fn database(&self, db: u16) -> &Table {
+    pub(crate) fn database(&self, db: u16) -> &Table {
         &self.databases[usize::from(db)]
     }
 

@@ -17,6 +17,7 @@ mod listpack;
 mod cursor;
 mod keyspace;
 mod slot;
+mod snapshot;
 mod table;
 mod values;
 
@@ -54,6 +55,7 @@ pub use keyspace::{Inverse, Keyspace, ReplayError};
 pub use notes::{Class, Classes, KeyEvent, Lookups, Notes};
 pub use reply::ReplySink;
 pub use slot::slot_of;
+pub use snapshot::{LoadError, SnapshotLoader, Walk};
 pub use space::{Space, Spaces};
 pub use table::{AccessPolicy, Entry, Memory};
 pub use values::{EncodingLimits, Type};

@@ -47,6 +47,8 @@ use segment::{DEPTH_MAX, MOVED_MAX, SegmentBox};
 #[derive(Clone, Debug)]
 pub(crate) struct KeyHasher {
     state: FixedState,
+    /// For the other half of wide hashes.
+    second: FixedState,
     /// Tests take bits away to make keys collide.
     #[cfg(test)]
     pub(crate) mask: u64,
@@ -56,6 +58,7 @@ impl KeyHasher {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             state: FixedState::with_seed(seed),
+            second: FixedState::with_seed(seed ^ 0x7769_6465),
             #[cfg(test)]
             mask: u64::MAX,
         }
@@ -69,6 +72,18 @@ impl KeyHasher {
         #[cfg(test)]
         let hash = hash & self.mask;
         hash
+    }
+}
+
+impl KeyHasher {
+    /// So wide that no two keys that there ever are have the same.
+    pub(crate) fn wide_hash(&self, key: &[u8]) -> u128 {
+        let halves = [&self.state, &self.second].map(|state| {
+            let mut hasher = state.build_hasher();
+            hasher.write(key);
+            hasher.finish()
+        });
+        u128::from(halves[0]) << 64 | u128::from(halves[1])
     }
 }
 

@@ -4,6 +4,7 @@
 //! that is large is an object of its own. Which of them it is never changes what it holds; a value
 //! becomes an object while an effect is applied, by the limits of its keyspace.
 
+mod assembly;
 mod hash;
 mod limits;
 mod list;
@@ -11,8 +12,9 @@ mod set;
 mod zset;
 
 use crate::effect::Effect;
-use crate::table::{Entry, EntryBox, KeyHasher};
+use crate::table::{Entry, EntryBox, KeyHasher, Table};
 
+pub(crate) use assembly::Assembly;
 pub(crate) use hash::Fields;
 pub use limits::EncodingLimits;
 pub(crate) use list::Nodes;
@@ -80,6 +82,11 @@ impl Form {
     #[inline]
     pub(crate) fn of(number: u8) -> Self {
         FORMS[usize::from(number)]
+    }
+
+    /// The form of a number that was stored, if there is one.
+    pub(crate) fn read(number: u8) -> Option<Self> {
+        FORMS.get(usize::from(number)).copied()
     }
 
     #[inline]
@@ -159,6 +166,14 @@ impl Object {
             Object::Set(members) => members.free(budget),
             Object::Hash(fields) => fields.free(budget),
             Object::Zset(ranking) => ranking.free(budget),
+        }
+    }
+
+    /// Its members, with what belongs to each, unless it is a list.
+    pub(crate) fn table(&self) -> Option<&Table> {
+        match self {
+            Object::List(_) => None,
+            Object::Set(_) | Object::Hash(_) | Object::Zset(_) => todo!(),
         }
     }
 
