@@ -52,7 +52,9 @@ pub(crate) enum Executed {
     Done(Gates),
     /// Nothing was executed: the log must have this many bytes of room first.
     NeedsRoom { needed: u64 },
-    /// Nothing was executed: the open batch must be closed first.
+    /// Nothing was executed: the open batch must be closed first, when the log takes it.
+    NeedsBatch,
+    /// Nothing was executed: the next turn goes on with what must happen first.
     NeedsTurn,
 }
 
@@ -422,7 +424,7 @@ impl Node {
             }
             Admission::Own { granted } => {
                 if entry_room < open + size {
-                    return Ok(Some(Executed::NeedsTurn));
+                    return Ok(Some(Executed::NeedsBatch));
                 }
                 let needed = (self.slices.unlogged_size() + size) as u64 + ROOM_MARGIN;
                 // Writes wait in the order in which they came, or a small one would always be in

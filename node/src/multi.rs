@@ -343,6 +343,7 @@ impl Node {
                     session.watching = watching;
                     match executed {
                         Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
+                        Executed::NeedsBatch => Flow::NeedsBatch,
                         Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
                     }
                 }
@@ -479,7 +480,7 @@ impl Node {
                     };
                     match self.execute(&task, now, out) {
                         Executed::Done(more) => add_gates(&mut gates, &more),
-                        Executed::NeedsRoom { .. } | Executed::NeedsTurn => {
+                        Executed::NeedsRoom { .. } | Executed::NeedsBatch | Executed::NeedsTurn => {
                             unreachable!("what is sure waits for nothing")
                         }
                     }
