@@ -197,7 +197,7 @@ impl Node {
             // One that stays although its time has come fails the EXEC, no more.
             self.expire_watched(slice, database, key, spare, now_ms, now);
             let (slice, space) = self.slices.both(slice);
-            slice.watches.add(id, space, database, key);
+            slice.watches.add(id, space, (database, key), now_ms);
         }
     }
 
