@@ -46,9 +46,11 @@ mod watches;
 mod attachment;
 mod gate;
 mod group;
+mod history;
 mod parked;
 mod slice;
 mod slices;
+mod snapshots;
 mod topology;
 mod transactions;
 
@@ -77,4 +79,5 @@ pub use parcel::Parcel;
 pub use planted::Plant;
 pub use replay::{LogReplay, SliceReplay, SliceStart, settle_replays};
 pub use settings::{Effect, MemoryPolicy, OutputLimit, SETTINGS, Setting, Settings};
+pub use snapshots::{Published, SnapshotEvent, SnapshotFacts, SnapshotOutput};
 pub use topology::Topology;

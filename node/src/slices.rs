@@ -229,6 +229,7 @@ impl Slices {
             slice.term = group.term();
             slice.next = group.last().next();
             slice.gate.settle(group.settled());
+            group.note_term();
             if let Some(first) = group.take_void() {
                 let void = Attachment { void: Some(first), ..Attachment::default() };
                 let space = self.spaces[usize::from(id.0)].as_deref_mut().expect("it is here");

@@ -8,12 +8,14 @@ use std::fmt::Write;
 use base::limits::DATABASES;
 use base::{FrameSequence, LogIndex, Now, SliceId, Term};
 
+use crate::ask::{Answer, AnswerBody};
 use crate::config::{CpuTime, CpuTimes, REDIS_VERSION};
 use crate::node::Node;
 use crate::pause::PauseScope;
 use crate::pubsub::topics;
 use crate::selection::Kind;
 use crate::session::{Session, Standing};
+use crate::snapshots::Saves;
 use crate::stats::{Rates, Stats};
 use crate::tally::{CommandTally, Tally};
 
@@ -106,6 +108,16 @@ pub(crate) struct CoreFacts {
     oldest_unflushed_us: u64,
     cpu: CpuTimes,
     slices: Vec<SliceFacts>,
+    saves: Saves,
+}
+
+/// When every core had saved everything it has: seconds since 1970.
+pub(crate) fn last_save_s(answers: &[Answer]) -> u64 {
+    let last_ms = answers.iter().map(|answer| match &answer.body {
+        AnswerBody::Facts(facts) => facts.saves.last_ms,
+        _ => unreachable!("every core was asked for facts"),
+    });
+    last_ms.min().unwrap_or(0) / 1000
 }
 
 #[derive(Clone, Debug)]
@@ -143,6 +155,7 @@ impl CoreFacts {
         let most = |size: fn(&Standing) -> usize| standings.iter().map(size).max().unwrap_or(0);
         let oldest_us = node.slices.oldest_unsettled_us();
         Self {
+            saves: node.saves(now),
             stats: node.stats.clone(),
             rates: node.pace.rates(&node.stats, now),
             tally: if with_histograms { node.tally.clone() } else { node.tally.counts() },
@@ -332,18 +345,20 @@ fn memory(told: &Told<'_>, lines: &mut Lines) {
 
 fn persistence(told: &Told<'_>, lines: &mut Lines) {
     let refuses = told.cores.iter().any(|core| core.log_refuses);
-    let age_us = told.now.monotonic_us.saturating_sub(told.node.started_us);
-    let started_s = told.now.wall_ms.saturating_sub(age_us / 1000) / 1000;
+    let saves = || told.cores.iter().map(|core| &core.saves);
     let status = if refuses { "err" } else { "ok" };
-    for name in
-        ["loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress"]
-    {
-        lines.add(name, 0);
-    }
-    lines.add("rdb_last_save_time", started_s);
-    lines.add("rdb_last_bgsave_status", "ok");
-    lines.add("rdb_last_bgsave_time_sec", -1);
-    lines.add("rdb_current_bgsave_time_sec", -1);
+    lines.add("loading", 0);
+    lines.add("async_loading", 0);
+    lines.add("rdb_changes_since_last_save", told.sum(|core| core.saves.changes));
+    lines.add("rdb_bgsave_in_progress", u8::from(saves().any(|saves| saves.is_running)));
+    lines.add("rdb_last_save_time", saves().map(|saves| saves.last_ms).min().unwrap_or(0) / 1000);
+    let has_failed = saves().any(|saves| saves.has_failed);
+    lines.add("rdb_last_bgsave_status", if has_failed { "err" } else { "ok" });
+    let last_s = saves().filter_map(|saves| saves.last_s).max().map_or(-1, |s| s as i64);
+    lines.add("rdb_last_bgsave_time_sec", last_s);
+    let running_s = saves().filter_map(|saves| saves.running_s).max().map_or(-1, |s| s as i64);
+    lines.add("rdb_current_bgsave_time_sec", running_s);
+    lines.add("rdb_saves", saves().map(|saves| saves.count).min().unwrap_or(0));
     lines.add("aof_enabled", 1);
     lines.add("aof_rewrite_in_progress", 0);
     lines.add("aof_rewrite_scheduled", 0);
