@@ -115,10 +115,7 @@ mod tests {
             terms: vec![term(1, 1), term(4, 300), term(5, 301)],
             voids: vec![7..9, 290..300, 310..320],
         };
-        let kept = History {
-            terms: vec![term(1, 1), term(4, 300)],
-            voids: vec![7..9, 290..300],
-        };
+        let kept = History { terms: vec![term(1, 1), term(4, 300)], voids: vec![7..9, 290..300] };
         let bytes = history.encode(LogIndex(300), 0xdead_beef);
         assert_eq!(History::decode(&bytes), Ok((kept, 0xdead_beef)));
         for size in 0..bytes.len() {

@@ -179,7 +179,11 @@ impl Snapshots {
     }
 
     /// Hands the gathered chunk over.
-    fn send_chunk(taking: &mut Taking, buffers: &mut Vec<Vec<u8>>, outputs: &mut VecDeque<Pending>) {
+    fn send_chunk(
+        taking: &mut Taking,
+        buffers: &mut Vec<Vec<u8>>,
+        outputs: &mut VecDeque<Pending>,
+    ) {
         let raw = std::mem::replace(&mut taking.chunk, buffers.pop().unwrap_or_default());
         taking.size += raw.len() as u64;
         taking.on_their_way += 1;
@@ -378,9 +382,8 @@ impl Node {
             | SnapshotEvent::Published { slice, index }
             | SnapshotEvent::Failed { slice, index } => (*slice, *index),
         };
-        let is_it = |taking: &&mut Taking| {
-            (taking.facts.slice, taking.facts.index) == (slice, index)
-        };
+        let is_it =
+            |taking: &&mut Taking| (taking.facts.slice, taking.facts.index) == (slice, index);
         // What was given up may still be answered.
         let Some(taking) = self.snapshots.taking.as_mut().filter(is_it) else { return };
         match event {

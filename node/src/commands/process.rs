@@ -51,9 +51,7 @@ const BGSAVE: Command<Run> = Command {
     run: Run::Node(NodeRun {
         ask: |_, args| match args {
             [] => Ok(Question::Save { waits: false }),
-            [word] if word.eq_ignore_ascii_case(b"schedule") => {
-                Ok(Question::Save { waits: false })
-            }
+            [word] if word.eq_ignore_ascii_case(b"schedule") => Ok(Question::Save { waits: false }),
             _ => Err(CommandError::Syntax.into()),
         },
         reply: |cx, args, answers| {
@@ -71,8 +69,7 @@ const BGSAVE: Command<Run> = Command {
     ..COMMAND
 };
 
-const IN_PROGRESS: RequestError =
-    RequestError::Static("ERR Background save already in progress");
+const IN_PROGRESS: RequestError = RequestError::Static("ERR Background save already in progress");
 
 const SAVE: Command<Run> = Command {
     name: "save",

@@ -3,6 +3,9 @@
 #[path = "../support/world.rs"]
 mod world;
 
+#[path = "../support/shelf.rs"]
+mod shelf;
+
 #[path = "../support/cores.rs"]
 mod cores;
 
@@ -19,4 +22,5 @@ mod pubsub;
 mod random;
 mod session;
 mod settings;
+mod snapshots;
 mod start;
