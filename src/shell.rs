@@ -17,7 +17,7 @@ use base::{CoreId, Now};
 use node::{Event, Node, Output, Parcel};
 use runtime::mesh::Port;
 use runtime::{DiskError, Ring};
-use wal::IoError;
+use wal::{Halt, IoError, Operation};
 
 use crate::config;
 use crate::exit::{Failure, Status};
@@ -299,6 +299,18 @@ fn carry_out_log(ring: &mut Ring, output: wal::Output<'_>) -> Result<(), Failure
         wal::Output::Prepare { token, file, size } => ring.prepare(token, &file.name(), size),
         wal::Output::Remove { token, file } => ring.remove(token, &file.name()),
         wal::Output::Release { file } => ring.release(&file.name()),
+        wal::Output::Halt(
+            halt @ Halt { operation: Operation::Prepare, error: IoError::NoSpace, .. },
+        ) => {
+            let text = format!(
+                "the disk is too full to start: {halt}.\nThe log of each core begins every start \
+                 with a segment of its own, and what was kept for starts on a full disk is used \
+                 up. Nothing is lost, and nothing was changed.\nFix: free {} bytes for each core \
+                 where --dir is, better several times that, then start toroid again.",
+                halt.size
+            );
+            return Err(Failure::new(Status::Directory, text));
+        }
         wal::Output::Halt(halt) => {
             let text = format!(
                 "{halt}\nNothing is acknowledged from here on; the process ends. A failed write \
