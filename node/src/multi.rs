@@ -219,9 +219,16 @@ impl Node {
         if spare < key.len() + DELETE_OVERHEAD {
             return false;
         }
+        let hides = self.is_pausing(now);
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
-        if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
+        if hides {
+            let before = spaces.effect_count();
+            engine::hide_key(&mut spaces, database, key, now_ms);
+            if before < spaces.effect_count() {
+                self.slices.note_effects(slice, now, &self.planted);
+            }
+        } else if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
             self.stats.expired_keys += 1;
             self.slices.note_effects(slice, now, &self.planted);
         }
