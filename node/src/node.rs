@@ -344,6 +344,12 @@ impl Node {
         &mut self.settings
     }
 
+    /// How long a connection may be silent before the shell asks whether it still is one: seconds;
+    /// zero: for ever.
+    pub fn tcp_keepalive_s(&self) -> u64 {
+        self.settings.tcp_keepalive_s
+    }
+
     /// Clients connected to this core now.
     pub fn client_count(&self) -> usize {
         self.sessions.len()
