@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use base::CoreId;
-use node::{Facts, NodeStart, Topology};
+use node::{CpuTime, CpuTimes, Facts, NodeStart, Topology};
 use runtime::listen;
 
 use crate::chance::random_bytes;
@@ -184,6 +184,7 @@ fn node_config(
         entry_size_max: base::limits::ENTRY_SIZE_MAX,
         given: config.given.clone(),
         stopwatch,
+        cpu_times,
         settings: config.values(),
         facts: Facts {
             toroid_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -215,6 +216,14 @@ fn log_to_stderr(level: LogLevel) {
         .with_ansi(false)
         .with_target(false)
         .init();
+}
+
+fn cpu_times() -> CpuTimes {
+    let of = |time: runtime::CpuTime| CpuTime { system_us: time.system_us, user_us: time.user_us };
+    CpuTimes {
+        process: of(runtime::CpuTime::of_process()),
+        thread: of(runtime::CpuTime::of_thread()),
+    }
 }
 
 /// Nanoseconds since the first call.

@@ -122,6 +122,7 @@ impl Node {
         session.decoder = decoder;
         match session.held {
             None | Some(Held::Replies | Held::Vacancies | Held::Answers) => {}
+            Some(Held::Batch) => self.behind_batch.push(Waiter::Client(session.id)),
             Some(Held::Turn) => queue_run(&mut self.runnable, session),
             Some(Held::Room { needed }) => self.room.push(Waiter::Client(session.id), needed),
             Some(Held::Output) => self.stuck.push(session.id),
@@ -171,6 +172,7 @@ impl Node {
                             continue;
                         }
                         Flow::NeedsRoom { needed } => Held::Room { needed },
+                        Flow::NeedsBatch => Held::Batch,
                         Flow::NeedsTurn => Held::Turn,
                         Flow::NeedsReplies => Held::Replies,
                         Flow::NeedsVacancies => Held::Vacancies,

@@ -139,6 +139,10 @@ impl Node {
                 self.send_reply(address, &mut out, gates);
             }
             Executed::NeedsRoom { needed } => self.stall(request.to_waiting(), Some(needed)),
+            Executed::NeedsBatch => {
+                let number = self.stalled.push(request.to_waiting(), true);
+                self.behind_batch.push(Waiter::Request(number));
+            }
             Executed::NeedsTurn => self.stall(request.to_waiting(), Some(0)),
         }
         out.clear();
@@ -425,7 +429,7 @@ impl Node {
                 None
             }
             // A batch that is full is closed with the session.
-            Executed::NeedsTurn => Some(0),
+            Executed::NeedsBatch | Executed::NeedsTurn => Some(0),
             Executed::NeedsRoom { needed } => {
                 if self.config.entry_size_max as u64 <= needed {
                     if let Work::Exec { watching: Some(watching), .. } = &job.work {

@@ -32,6 +32,8 @@ pub(crate) enum Flow {
     /// Nothing was executed: the log must have this many bytes of room first.
     NeedsRoom { needed: u64 },
     /// Nothing was executed: the open batch must be closed first.
+    NeedsBatch,
+    /// Nothing was executed: the next turn goes on with what must happen first.
     NeedsTurn,
     /// Nothing was executed: replies from other cores must come first.
     NeedsReplies,
@@ -399,11 +401,13 @@ impl Node {
                 self.finish_call(command, args, Who::Own(&session.client), failed, now);
                 Flow::Done
             }
-            executed @ (Executed::NeedsRoom { .. } | Executed::NeedsTurn) => {
+            executed
+            @ (Executed::NeedsRoom { .. } | Executed::NeedsBatch | Executed::NeedsTurn) => {
                 session.replies.restart();
                 session.replies.commit(&[], &mut self.pool);
                 match executed {
                     Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
+                    Executed::NeedsBatch => Flow::NeedsBatch,
                     Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
                 }
             }

@@ -68,7 +68,7 @@ mod stats;
 mod tally;
 
 pub use attachment::Place;
-pub use config::{Config, Facts, REDIS_VERSION};
+pub use config::{Config, CpuTime, CpuTimes, Facts, REDIS_VERSION};
 pub use describe::describe;
 pub use durability::Durability;
 pub use event::{Event, InForce, Output};

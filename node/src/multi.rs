@@ -197,7 +197,7 @@ impl Node {
             // One that stays although its time has come fails the EXEC, no more.
             self.expire_watched(slice, database, key, spare, now_ms, now);
             let (slice, space) = self.slices.both(slice);
-            slice.watches.add(id, space, database, key);
+            slice.watches.add(id, space, (database, key), now_ms);
         }
     }
 
@@ -219,9 +219,16 @@ impl Node {
         if spare < key.len() + DELETE_OVERHEAD {
             return false;
         }
+        let hides = self.is_pausing(now);
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
-        if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
+        if hides {
+            let before = spaces.effect_count();
+            engine::hide_key(&mut spaces, database, key, now_ms);
+            if before < spaces.effect_count() {
+                self.slices.note_effects(slice, now, &self.planted);
+            }
+        } else if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
             self.stats.expired_keys += 1;
             self.slices.note_effects(slice, now, &self.planted);
         }
@@ -343,6 +350,7 @@ impl Node {
                     session.watching = watching;
                     match executed {
                         Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
+                        Executed::NeedsBatch => Flow::NeedsBatch,
                         Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
                     }
                 }
@@ -479,7 +487,7 @@ impl Node {
                     };
                     match self.execute(&task, now, out) {
                         Executed::Done(more) => add_gates(&mut gates, &more),
-                        Executed::NeedsRoom { .. } | Executed::NeedsTurn => {
+                        Executed::NeedsRoom { .. } | Executed::NeedsBatch | Executed::NeedsTurn => {
                             unreachable!("what is sure waits for nothing")
                         }
                     }

@@ -23,7 +23,7 @@ use engine::{Classes, Notes};
 use net::BufferPool;
 use wal::Wal;
 
-use crate::clients::{RELIEF_US, queue_flush};
+use crate::clients::{RELIEF_US, queue_flush, queue_run};
 use crate::config::Config;
 use crate::event::{Event, Output, Pending};
 use crate::eviction::Eviction;
@@ -40,7 +40,7 @@ use crate::planted::{Plant, Planted};
 use crate::pubsub::PubSub;
 use crate::registry::Registry;
 use crate::replay::SliceStart;
-use crate::room::RoomQueue;
+use crate::room::{RoomQueue, Waiter};
 use crate::session::{Session, Sessions};
 use crate::settings::Settings;
 use crate::slices::Slices;
@@ -129,6 +129,9 @@ pub struct Node {
     pub(crate) runnable: VecDeque<ConnectionId>,
     /// Writes that wait for the log to have room.
     pub(crate) room: RoomQueue,
+    /// Writes that wait for the open batches to be closed. While the log's window is full only a
+    /// completion can do that, so the core sleeps until then.
+    pub(crate) behind_batch: Vec<Waiter>,
     /// Those of other cores among them, and what waits behind them.
     pub(crate) stalled: Stalled,
     /// Sessions held until their replies drain.
@@ -204,6 +207,7 @@ impl Node {
             flush: Vec::new(),
             runnable: VecDeque::new(),
             room: RoomQueue::default(),
+            behind_batch: Vec::new(),
             stalled: Stalled::default(),
             stuck: Vec::new(),
             pause: Pause::default(),
@@ -316,7 +320,8 @@ impl Node {
 
     /// When the next turn must begin at the latest: microseconds of the monotonic clock.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.runnable.is_empty() || self.room.is_new() || self.loans.may_open_session() {
+        let is_granted = self.room.is_new() || self.stalled.is_granted();
+        if !self.runnable.is_empty() || is_granted || self.loans.may_open_session() {
             return Some(0);
         }
         let deadline = match self.phase {
@@ -337,6 +342,12 @@ impl Node {
     /// What may be changed while the node runs; of this core alone.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
+    }
+
+    /// How long a connection may be silent before the shell asks whether it still is one: seconds;
+    /// zero: for ever.
+    pub fn tcp_keepalive_s(&self) -> u64 {
+        self.settings.tcp_keepalive_s
     }
 
     /// Clients connected to this core now.
@@ -425,6 +436,16 @@ impl Node {
         if let Some(frame) = wal.close_batch(now) {
             slices.note_frame(&emitted, frame);
             frames.push_back((frame, size));
+        }
+        for waiter in self.behind_batch.drain(..) {
+            match waiter {
+                Waiter::Client(id) => {
+                    if let Some(session) = self.sessions.get_mut(id) {
+                        queue_run(&mut self.runnable, session);
+                    }
+                }
+                Waiter::Request(number) => self.stalled.grant(number),
+            }
         }
     }
 

@@ -155,6 +155,8 @@ pub(crate) struct Standing {
 pub(crate) enum Held {
     /// Its turn's share of commands is used up.
     Turn,
+    /// The open batch has no place for its write and must be closed first.
+    Batch,
     /// The log must have this many bytes of room for a write.
     Room { needed: u64 },
     /// Too many bytes of replies wait.

@@ -63,6 +63,11 @@ impl Stalled {
         self.queue.push_back(stalled);
     }
 
+    /// Somebody may go on whom no pass has come to.
+    pub(crate) fn is_granted(&self) -> bool {
+        self.is_granted
+    }
+
     /// There is room for the request of this number.
     pub(crate) fn grant(&mut self, number: u64) {
         self.is_granted |= self.without_room.remove(&number);

@@ -100,6 +100,7 @@ impl Plan {
             entry_size_max: base::limits::ENTRY_SIZE_MAX,
             given: Vec::new(),
             stopwatch: || 0,
+            cpu_times: node::CpuTimes::default,
             settings: Vec::new(),
             facts: node::Facts::default(),
             seed: self.seed ^ incarnation.wrapping_mul(0x2545_f491_4f6c_dd1d),
