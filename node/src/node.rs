@@ -31,18 +31,20 @@ use crate::expiry_cycle::ExpiryCycle;
 use crate::idle::IdleCheck;
 use crate::latency::LatencyLog;
 use crate::later::Deferred;
-use crate::loans::Loans;
+use crate::loans::{Claim, Loans};
 use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::pause::Pause;
 use crate::planted::{Plant, Planted};
 use crate::pubsub::PubSub;
+use crate::put_off::PutOff;
 use crate::registry::Registry;
 use crate::replay::SliceStart;
 use crate::room::RoomQueue;
 use crate::session::{Session, Sessions};
 use crate::settings::Settings;
+use crate::share::Share;
 use crate::slices::Slices;
 use crate::slow_log::SlowLog;
 use crate::stalled::Stalled;
@@ -131,6 +133,9 @@ pub struct Node {
     pub(crate) room: RoomQueue,
     /// Those of other cores among them, and what waits behind them.
     pub(crate) stalled: Stalled,
+    /// Requests of other cores that wait for a later turn.
+    pub(crate) put_off: PutOff,
+    pub(crate) share: Share,
     /// Sessions held until their replies drain.
     pub(crate) stuck: Vec<ConnectionId>,
     pub(crate) pause: Pause,
@@ -205,6 +210,8 @@ impl Node {
             runnable: VecDeque::new(),
             room: RoomQueue::default(),
             stalled: Stalled::default(),
+            put_off: PutOff::default(),
+            share: Share::default(),
             stuck: Vec::new(),
             pause: Pause::default(),
             unwatched: Vec::new(),
@@ -263,6 +270,7 @@ impl Node {
         self.pace.sample(&self.stats, now);
         self.grant_room();
         self.run_stalled(now);
+        self.run_put_off(now);
         self.wake_stuck();
         self.end_pause(now);
         self.run_held(now);
@@ -284,6 +292,7 @@ impl Node {
         self.close_phase(now);
         self.flush_replies(now);
         self.relieve(now);
+        self.share = Share::default();
     }
 
     /// The next thing to be done, until None.
@@ -316,7 +325,12 @@ impl Node {
 
     /// When the next turn must begin at the latest: microseconds of the monotonic clock.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.runnable.is_empty() || self.room.is_new() || self.loans.may_open_session() {
+        let rule = self.output_rule();
+        if !self.runnable.is_empty()
+            || !self.put_off.is_empty()
+            || self.room.is_new()
+            || self.loans.may_open_session(|id| rule.claim(self.sessions.get(id)))
+        {
             return Some(0);
         }
         let deadline = match self.phase {
@@ -499,6 +513,20 @@ impl Node {
         }
     }
 
+    /// Closes the clients whose requests wait for them to take their replies: they do not, and the
+    /// requests cannot wait any longer.
+    fn close_untaken(&mut self) {
+        let rule = self.output_rule();
+        for id in self.loans.waiting_clients().collect::<Vec<ConnectionId>>() {
+            if let Some(mut session) = self.sessions.take(id) {
+                if rule.claim(Some(&session)) == Claim::Nothing {
+                    self.close_now(&mut session);
+                }
+                self.sessions.put_back(session);
+            }
+        }
+    }
+
     fn close_phase(&mut self, now: Now) {
         if let Phase::Draining { deadline_us } = self.phase {
             let is_over = deadline_us.is_none_or(|at| at <= now.monotonic_us);
@@ -506,6 +534,7 @@ impl Node {
             if is_over {
                 // Only the log can still end this; there is no time to wait for.
                 self.phase = Phase::Draining { deadline_us: None };
+                self.close_untaken();
             }
             let is_served = self.sessions.iter().all(|session| session.replies.vacant() == 0);
             // A job needs the other cores even when its client is gone.
