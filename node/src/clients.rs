@@ -34,12 +34,18 @@ pub(crate) const RELIEF_US: u64 = 100_000;
 pub(crate) struct OutputRule {
     size_pause: usize,
     is_over_budget: bool,
+    /// Jobs of those in no hurry may run.
+    jobs_flow: bool,
 }
 
 impl OutputRule {
     fn is_over(self, session: &Session) -> bool {
         let size = session.output_size();
         self.size_pause < size || (self.is_over_budget && OUTPUT_SHARE < size)
+    }
+
+    pub(crate) fn with_jobs(self, jobs_flow: bool) -> Self {
+        Self { jobs_flow, ..self }
     }
 
     /// What a client, if it is still there, may claim of the next session for its jobs.
@@ -50,6 +56,9 @@ impl OutputRule {
             Some(session) if session.closed => Claim::Prompt,
             // What waits behind the reply that a job is to make must not keep it from running.
             Some(session) if session.has_front() && self.is_over(session) => Claim::Nothing,
+            Some(session) if session.is_slow() && !self.jobs_flow && session.has_front() => {
+                Claim::Later
+            }
             Some(session) if session.is_patient() => Claim::Patient { size: session.reply_size },
             Some(_) => Claim::Prompt,
         }
@@ -177,7 +186,8 @@ impl Node {
             if session.client.closing {
                 return (data.len(), 0);
             }
-            if self.is_over_output(session) {
+            let is_over = self.is_over_output(session);
+            if is_over || (session.is_slow() && !self.trickle.flows(now)) {
                 session.held = Some(Held::Output);
                 return (executed, 0);
             }
@@ -249,7 +259,7 @@ impl Node {
 
     pub(crate) fn output_rule(&self) -> OutputRule {
         let is_over_budget = self.is_over_budget();
-        OutputRule { size_pause: self.config.output_size_pause, is_over_budget }
+        OutputRule { size_pause: self.config.output_size_pause, is_over_budget, jobs_flow: false }
     }
 
     pub(crate) fn is_over_budget(&self) -> bool {
@@ -392,19 +402,38 @@ impl Node {
     }
 
     /// Lets the sessions run whose replies have drained.
-    pub(crate) fn wake_stuck(&mut self) {
-        let is_over_budget = self.is_over_budget();
+    pub(crate) fn wake_stuck(&mut self, now: Now) {
+        let (rule, is_over_budget) = (self.output_rule(), self.is_over_budget());
+        // One of those in no hurry in each turn.
+        let mut flows = self.trickle.flows(now);
         let Self { stuck, sessions, runnable, config, .. } = self;
         stuck.retain(|&id| {
             let Some(session) = sessions.get_mut(id) else { return false };
             let size = session.output_size();
-            let goes_on = size <= config.output_size_pause / 2
-                && (!is_over_budget || size <= OUTPUT_SHARE / 2);
+            let goes_on = match session.is_slow() {
+                true => !rule.is_over(session) && std::mem::take(&mut flows),
+                false => {
+                    size <= config.output_size_pause / 2
+                        && (!is_over_budget || size <= OUTPUT_SHARE / 2)
+                }
+            };
             if goes_on {
                 queue_run(runnable, session);
             }
             !goes_on
         });
+    }
+
+    /// When those in no hurry go on, if any wait for that: microseconds of the monotonic clock.
+    pub(crate) fn trickle_us(&self) -> Option<u64> {
+        let rule = self.output_rule();
+        let awaits = |id: &ConnectionId| {
+            self.sessions.get(*id).is_some_and(|one| one.is_slow() && !rule.is_over(one))
+        };
+        let stuck = self.stuck.iter().any(awaits).then(|| self.trickle.flows_at_us());
+        let jobs = self.loans.awaits_time(|id| rule.claim(self.sessions.get(id)));
+        let jobs = jobs.then(|| self.trickle_jobs.flows_at_us());
+        stuck.into_iter().chain(jobs).min()
     }
 
     /// Gives up the client that holds most of the replies' memory and has not taken any of it for

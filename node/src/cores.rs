@@ -251,7 +251,8 @@ impl Node {
     /// Opens a session for the jobs that gathered, and goes on with it as far as that goes.
     pub(crate) fn run_loans(&mut self, now: Now) {
         self.grant_loans(now);
-        let rule = self.output_rule();
+        let flows = self.trickle_jobs.flows(now);
+        let rule = self.output_rule().with_jobs(flows);
         let Self { loans, sessions, .. } = self;
         let sent_ahead =
             |id| sessions.get(id).is_some_and(|session| session.jobs < session.replies.vacant());
@@ -442,6 +443,9 @@ impl Node {
         let needed = match executed {
             Executed::Done(gates) => {
                 self.share.replied += out.len();
+                if session.is_slow() {
+                    self.trickle_jobs.note(out.len());
+                }
                 let mut gates = durability.waits_for(gates);
                 gates.extend(self.telling_gate(&session));
                 if job.address.is_muted || session.closed {

@@ -355,6 +355,9 @@ impl Node {
                 return self.run_here(session, command, run, args, &scope, now);
             }
             if let Scope::One(slice) = scope {
+                if session.is_slow() {
+                    self.trickle.note(session.reply_size);
+                }
                 let address = self.reserve(session);
                 let caller = session.caller();
                 self.send_request(&Request { caller, address, command, slice, args });
@@ -489,6 +492,9 @@ impl Node {
     /// A reply was made here: there were `before` bytes of them.
     pub(crate) fn note_made(&mut self, session: &mut Session, before: usize) {
         let size = session.replies.len() - before;
+        if session.is_slow() {
+            self.trickle.note(size);
+        }
         session.note_reply_size(size);
         self.output_size += size;
         self.share.replied += size;

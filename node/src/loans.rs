@@ -68,6 +68,8 @@ pub(crate) enum Claim {
     Prompt,
     /// They are of about this size: it goes behind, within a size for all. Bytes.
     Patient { size: usize },
+    /// It leaves them lying: nothing for now.
+    Later,
     /// It has not taken those it has: no more are made.
     Nothing,
 }
@@ -145,7 +147,13 @@ impl Loans {
 
     /// Jobs wait, and nothing is under way that they wait for.
     pub(crate) fn may_open_session(&self, claim: impl Fn(ConnectionId) -> Claim) -> bool {
-        self.session.is_none() && self.turns.iter().any(|id| claim(*id) != Claim::Nothing)
+        let may_run = |id| matches!(claim(id), Claim::Prompt | Claim::Patient { .. });
+        self.session.is_none() && self.turns.iter().any(|id| may_run(*id))
+    }
+
+    /// Jobs wait for nothing but their time.
+    pub(crate) fn awaits_time(&self, claim: impl Fn(ConnectionId) -> Claim) -> bool {
+        self.session.is_none() && self.turns.iter().any(|id| claim(*id) == Claim::Later)
     }
 
     /// Clients with jobs that are in no session.
@@ -264,7 +272,7 @@ impl Loans {
                     size_left = size_left.saturating_sub(count * size);
                     (&mut patient, count)
                 }
-                Claim::Nothing => (&mut patient, 0),
+                Claim::Later | Claim::Nothing => (&mut patient, 0),
             };
             into.extend(lane.drain(..count));
             if lane.is_empty() {

@@ -44,7 +44,7 @@ use crate::replay::SliceStart;
 use crate::room::RoomQueue;
 use crate::session::{Session, Sessions};
 use crate::settings::Settings;
-use crate::share::Share;
+use crate::share::{Share, Trickle};
 use crate::slices::Slices;
 use crate::slow_log::SlowLog;
 use crate::stalled::Stalled;
@@ -136,6 +136,9 @@ pub struct Node {
     /// Requests of other cores that wait for a later turn.
     pub(crate) put_off: PutOff,
     pub(crate) share: Share,
+    /// What is made for clients in no hurry, here and by jobs.
+    pub(crate) trickle: Trickle,
+    pub(crate) trickle_jobs: Trickle,
     /// Sessions held until their replies drain.
     pub(crate) stuck: Vec<ConnectionId>,
     pub(crate) pause: Pause,
@@ -212,6 +215,8 @@ impl Node {
             stalled: Stalled::default(),
             put_off: PutOff::default(),
             share: Share::default(),
+            trickle: Trickle::default(),
+            trickle_jobs: Trickle::default(),
             stuck: Vec::new(),
             pause: Pause::default(),
             unwatched: Vec::new(),
@@ -271,7 +276,7 @@ impl Node {
         self.grant_room();
         self.run_stalled(now);
         self.run_put_off(now);
-        self.wake_stuck();
+        self.wake_stuck(now);
         self.end_pause(now);
         self.run_held(now);
         self.wal.handle_time(now);
@@ -342,7 +347,8 @@ impl Node {
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
         let (pause, upkeep) = (self.pause.until_us(), self.upkeep_timeout());
         let (deferred, slow) = (self.deferred_us(), self.slow_deadline_us());
-        [deadline, relief, pause, upkeep, deferred, slow, self.wal.poll_timeout()]
+        let trickle = self.trickle_us();
+        [deadline, relief, pause, upkeep, deferred, slow, trickle, self.wal.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -519,7 +525,7 @@ impl Node {
         let rule = self.output_rule();
         for id in self.loans.waiting_clients().collect::<Vec<ConnectionId>>() {
             if let Some(mut session) = self.sessions.take(id) {
-                if rule.claim(Some(&session)) == Claim::Nothing {
+                if matches!(rule.claim(Some(&session)), Claim::Later | Claim::Nothing) {
                     self.close_now(&mut session);
                 }
                 self.sessions.put_back(session);

@@ -18,6 +18,7 @@ use crate::multi::{Transaction, Watching};
 use crate::pubsub::Subscriptions;
 use crate::pubsub::topics::Kind;
 use crate::registry::Run;
+use crate::share::UNREAD_SIZE;
 
 /// Owner: core.
 #[derive(Debug)]
@@ -250,6 +251,11 @@ impl Session {
     /// Are its replies large?
     pub(crate) fn is_patient(&self) -> bool {
         PATIENT_SIZE < self.reply_size
+    }
+
+    /// Does it leave large replies lying?
+    pub(crate) fn is_slow(&self) -> bool {
+        self.is_patient() && UNREAD_SIZE < self.output_size()
     }
 
     /// Something is there that leaves as soon as its client takes it.
