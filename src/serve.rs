@@ -171,7 +171,7 @@ fn node_config(
             frames_in_flight: config.wal_frames_in_flight,
             spare_segments: base::limits::SPARE_SEGMENTS,
             seal_after_us: SEAL_AFTER_US,
-            ballast_size: 2 * config.wal_segment_size,
+            ballast_segments: base::limits::BALLAST_SEGMENTS,
         },
         durability: config.durability,
         durability_floor: config.durability_floor,

@@ -3,7 +3,9 @@
 #[path = "support/support.rs"]
 mod support;
 
-use support::{Client, Directory, Reply, Server, Start};
+use std::time::Duration;
+
+use support::{Client, Directory, Reply, Server, Start, wait_for};
 
 fn text(reply: Reply) -> String {
     let Reply::Bulk(bytes) = reply else { panic!("no text: {reply:?}") };
@@ -58,4 +60,44 @@ fn info_tells_the_processor_time_spent_and_it_rises_with_work() {
     }
     let whole = text(client.call(&[b"INFO"]).expect("it serves"));
     assert!(0 < time_us(&whole, "used_cpu_user"));
+}
+
+/// The keepalive timer of the server's end of a connection, as /proc/net/tcp (proc_net(5)) shows
+/// it: the hundredths of a second until it asks, if it will; none while something else is timed.
+fn keepalive_timer(server_port: u16, client_port: u16) -> Option<Option<u64>> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel shows its sockets");
+    let [server, client] = [server_port, client_port].map(|port| format!(":{port:04X}"));
+    let mut rows = table.lines().map(|row| row.split_ascii_whitespace().collect::<Vec<_>>());
+    let row = rows.find(|row| row[1].ends_with(&server) && row[2].ends_with(&client));
+    let row = row.expect("the connection is there");
+    match row[5].split_once(':').expect("a timer and its time") {
+        ("00", _) => Some(None),
+        ("02", left) => Some(Some(u64::from_str_radix(left, 16).expect("hexadecimal"))),
+        _ => None,
+    }
+}
+
+/// Red when CONFIG SET changes nothing for the sockets, on whatever core, or zero does not end it.
+#[test]
+fn silent_connections_are_asked_after_the_time_that_is_set() {
+    let directory = Directory::new("keepalive");
+    let start = Start::new(&directory.data()).with(&["--cores", "2", "--tcp-keepalive", "7000"]);
+    let server = start.run().expect("the server starts");
+    let mut admin = server.client();
+    for (seconds, hundredths) in [("7000", 700_000), ("0", 0), ("20000", 2_000_000)] {
+        let words: [&[u8]; 4] = [b"CONFIG", b"SET", b"tcp-keepalive", seconds.as_bytes()];
+        if seconds != "7000" {
+            assert_eq!(admin.call(&words).expect("it serves"), Reply::ok());
+        }
+        // Enough that each core has some.
+        for _ in 0..20 {
+            let mut client = server.client();
+            client.call(&[b"PING"]).expect("it serves");
+            let left = wait_for("the reply is acknowledged", Duration::from_secs(60), || {
+                keepalive_timer(server.port(), client.port())
+            });
+            let left = left.unwrap_or(0);
+            assert!(hundredths / 2 <= left && left <= hundredths, "{left} of {hundredths}");
+        }
+    }
 }

@@ -55,8 +55,10 @@ pub fn hide<R: Runs>(
 
 /// As [`hide`], for one key.
 pub fn hide_key(spaces: &mut Spaces<'_>, db: u16, key: &[u8], now_ms: u64) {
-    let expire_ms = spaces.find(db, key).and_then(|entry| entry.expire_ms());
-    if expire_ms.is_some_and(|at| HIDDEN_MS < at && at <= now_ms) {
+    let is_due = spaces
+        .find(db, key)
+        .is_some_and(|it| it.is_expired(now_ms) && !it.is_expired(HIDDEN_MS + 1));
+    if is_due {
         spaces.apply(&Effect::SetExpire { db, key, expire_ms: Some(HIDDEN_MS) });
     }
 }
@@ -128,7 +130,7 @@ mod tests {
         }
         assert_eq!(spaces.effect_count(), 4);
         let is_live = |key: &[u8], now_ms| spaces.live(0, key, now_ms).is_some();
-        assert!(spaces.find(0, b"a").is_some() && !is_live(b"a", 0));
+        assert!(spaces.find(0, b"a").is_some() && !is_live(b"a", 1));
         assert!(is_live(b"b", 19) && is_live(b"c", u64::MAX));
     }
 }

@@ -21,6 +21,7 @@ mod roster;
 mod selection;
 mod session;
 mod settings;
+mod share;
 mod slow_log;
 
 mod caller;
@@ -30,6 +31,7 @@ mod error;
 mod execute;
 mod monitor;
 mod pubsub;
+mod put_off;
 mod room;
 mod stalled;
 

@@ -153,6 +153,9 @@ impl Node {
         if self.vacant_max(session) <= session.replies.vacant() {
             return Flow::NeedsVacancies;
         }
+        if self.has_requests_here(session) {
+            return Flow::NeedsReplies;
+        }
         let mut slices = SliceSet::default();
         for key in args {
             slices.insert(self.topology.slice_of(engine::slot_of(key)));
@@ -304,7 +307,7 @@ impl Node {
             let waits_for_replies = session.asking.is_none();
             return if waits_for_replies { Flow::NeedsReplies } else { Flow::NeedsAnswers };
         }
-        if self.stalled.has_client(self.core, session.id) {
+        if self.has_requests_here(session) {
             session.client.transaction = Some(transaction);
             return Flow::NeedsReplies;
         }
@@ -341,7 +344,7 @@ impl Node {
                     gates.extend(self.telling_gate(session));
                     session.replies.begin(&mut self.pool).extend_from_slice(&out);
                     session.commit(&gates, &mut self.pool);
-                    self.output_size += session.replies.len() - before;
+                    self.note_made(session, before);
                     Flow::Done
                 }
                 executed => {
@@ -474,7 +477,7 @@ impl Node {
             match queued.command.run {
                 Run::Keys(run) => {
                     let scope = self.scope(run, queued.command, args);
-                    let caller = session.client.caller();
+                    let caller = session.caller();
                     let task = Task {
                         caller,
                         command: queued.command,
@@ -567,7 +570,7 @@ impl Node {
         admission: Admission<'_>,
         now: Now,
     ) -> Result<Option<Executed>, RequestError> {
-        let caller = session.client.caller();
+        let caller = session.caller();
         let scope = Scope::Many(*slices);
         let now_ms = self.clock_ms(&scope, now);
         // A value that one command made may be copied by the next.
