@@ -15,7 +15,7 @@ use crate::table::{Entry, EntryBox, KeyHasher};
 
 pub(crate) use hash::Fields;
 pub use limits::EncodingLimits;
-pub(crate) use list::{ListView, Nodes};
+pub(crate) use list::{Direction, LEN_MAX as LIST_LEN_MAX, ListView, Nodes};
 pub(crate) use set::Members;
 pub(crate) use zset::Ranking;
 

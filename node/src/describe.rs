@@ -1,6 +1,6 @@
 //! An entry's body as text, for the tools that show a log.
 
-use engine::{BatchReader, Effect};
+use engine::{BatchReader, Effect, Elements, End};
 
 /// One line for the batch and one for each effect.
 ///
@@ -39,12 +39,64 @@ pub fn describe(body: &[u8]) -> Result<Vec<String>, String> {
             Effect::FlushDatabase { db } => format!("db {db} flush"),
             Effect::FlushAll => "flush all".to_owned(),
             Effect::SwapDatabases { first, second } => format!("swap db {first} and db {second}"),
+            Effect::PutValue { db, key, payload, expire_ms } => {
+                let until = expire_ms.map_or_else(String::new, |time| format!(" until {time} ms"));
+                format!("db {db} put {} = a value of {} bytes{until}", shown(key), payload.len())
+            }
+            Effect::Rename { db, key, new_db, new_key } => {
+                format!("db {db} rename {} to db {new_db} {}", shown(key), shown(new_key))
+            }
+            effect => describe_on_collection(&effect),
         });
     }
     if !attachment.is_empty() {
         lines.push(format!("attachment of {} bytes", attachment.len()));
     }
     Ok(lines)
+}
+
+/// An effect on a list, a set, a hash or a sorted set.
+fn describe_on_collection(effect: &Effect<'_>) -> String {
+    let side = |end| if end == End::Left { "left" } else { "right" };
+    let until = |time: Option<u64>| time.map_or("ever".to_owned(), |time| format!("{time} ms"));
+    let change = match *effect {
+        Effect::ListPush { end, elements, .. } => {
+            format!("push {}: {}", side(end), listed(elements))
+        }
+        Effect::ListPop { end, count, .. } => format!("pop {}: {count}", side(end)),
+        Effect::ListSet { index, element, .. } => {
+            format!("element {index} becomes {}", shown(element))
+        }
+        Effect::ListInsert { index, element, .. } => {
+            format!("insert {} at {index}", shown(element))
+        }
+        Effect::ListRemove { indexes, .. } => format!("remove {} elements", indexes.len()),
+        Effect::SetAdd { members, .. } => format!("add {}", listed(members)),
+        Effect::SetRemove { members, .. } | Effect::ZsetRemove { members, .. } => {
+            format!("remove {}", listed(members))
+        }
+        Effect::HashSet { pairs, expire_ms, .. } => {
+            format!("set {} until {}", listed(pairs), until(expire_ms))
+        }
+        Effect::HashRemove { fields, .. } => format!("remove {}", listed(fields)),
+        Effect::HashExpire { fields, expire_ms, .. } => {
+            format!("keep {} until {}", listed(fields), until(expire_ms))
+        }
+        Effect::ZsetAdd { pairs, .. } => format!("score {} members", pairs.len() / 2),
+        Effect::ZsetRemoveRange { rank, count, .. } => format!("remove {count} from rank {rank}"),
+        _ => unreachable!("effects on strings and whole keys are described elsewhere"),
+    };
+    let (db, key) = effect.place().expect("it is on one key");
+    format!("db {db} in {}: {change}", shown(key))
+}
+
+/// The first of some strings, and how many there are.
+fn listed(elements: Elements<'_>) -> String {
+    let first = elements.iter().next().map_or_else(String::new, shown);
+    match elements.len() {
+        0 | 1 => first,
+        count => format!("{first} and {} more", count - 1),
+    }
 }
 
 /// Bytes shown of a key or value.

@@ -54,9 +54,7 @@ impl<'a> ListView<'a> {
     /// The element at an index, counted from the left.
     pub(crate) fn get(self, index: usize) -> Option<Item<'a>> {
         match self {
-            Self::Packed(list) => {
-                list.at(isize::try_from(index).ok()?).and_then(|at| list.get(at))
-            }
+            Self::Packed(list) => list.at(isize::try_from(index).ok()?).and_then(|at| list.get(at)),
             Self::Nodes(nodes) if index < nodes.len() => {
                 let (at, within) = nodes.locate(index);
                 nodes.node(at).map(|node| node.get(within))
@@ -166,12 +164,18 @@ pub(crate) struct Undo(Change);
 
 #[derive(Debug)]
 enum Change {
-    Pushed { end: End, count: usize },
+    Pushed {
+        end: End,
+        count: usize,
+    },
     Popped(Taken),
     Replaced(Replaced),
     Removed(Vec<Thinned>),
     /// And then it became one listpack; these are the nodes that it was.
-    Shrunk { nodes: Box<Object>, change: Box<Change> },
+    Shrunk {
+        nodes: Box<Object>,
+        change: Box<Change>,
+    },
 }
 
 pub(crate) fn undo(entry: &mut EntryBox, undo: Undo) {
@@ -257,12 +261,7 @@ pub(crate) fn push(
     Ok(None)
 }
 
-pub(crate) fn pop(
-    entry: &mut EntryBox,
-    end: End,
-    count: usize,
-    cx: &mut ChangeCx<'_>,
-) -> Changed {
+pub(crate) fn pop(entry: &mut EntryBox, end: End, count: usize, cx: &mut ChangeCx<'_>) -> Changed {
     let len = len(entry);
     if count == 0 || len < count {
         return Err(Unfit("elements leave a list that are not in it"));

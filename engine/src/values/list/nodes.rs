@@ -123,10 +123,6 @@ impl Node {
         }
     }
 
-    fn is_plain(&self) -> bool {
-        matches!(self.body, Body::Plain(_))
-    }
-
     fn buffer(&self) -> usize {
         match &self.body {
             Body::Packed(bytes) | Body::Plain(bytes) => bytes.capacity(),
@@ -250,6 +246,7 @@ impl Nodes {
     }
 
     /// A large element comes to the right end, in a node of its own.
+    #[allow(dead_code, reason = "values are read from payloads later")]
     pub(crate) fn push_plain(&mut self, element: Vec<u8>) {
         self.insert_node(self.nodes.len(), Node::plain(element));
     }
@@ -264,6 +261,7 @@ impl Nodes {
     }
 
     /// The nodes from the left to the right.
+    #[allow(dead_code, reason = "values are written to payloads later")]
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Node> + DoubleEndedIterator {
         self.nodes.iter()
     }
@@ -495,8 +493,7 @@ impl Nodes {
             let fits = size <= list.size() || !limit.is_exceeded(size, 0);
             if fits && !limit.is_large(element.len()) {
                 let offset = place(list, within);
-                return self
-                    .node_mut(at, |node| listpack::replace(node.list_mut(), offset, item));
+                return self.node_mut(at, |node| listpack::replace(node.list_mut(), offset, item));
             }
         }
         // The node is taken apart, and what was around the element goes to its neighbours if that
