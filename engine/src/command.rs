@@ -13,8 +13,12 @@ mod tests;
 pub use keys::{Find, Key, KeyFlag, KeySpec, Keys};
 
 use crate::batch::HEADER_SIZE;
-use crate::effect::EFFECT_OVERHEAD_MAX;
+use crate::effect::{EFFECT_OVERHEAD_MAX, End};
 use crate::error::CommandError;
+use crate::integer::parse_integer;
+use crate::listpack::Item;
+use crate::table::Entry;
+use crate::values::ListView;
 
 /// A command as its family declares it.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +75,7 @@ pub enum Acl {
     Keyspace,
     String,
     Bitmap,
+    List,
     PubSub,
     Connection,
     Transaction,
@@ -82,6 +87,7 @@ pub enum Group {
     Generic,
     String,
     Bitmap,
+    List,
     PubSub,
     Connection,
     Server,
@@ -124,6 +130,10 @@ pub enum Logs {
     KeyPerArgument,
     /// A decimal fraction of any length.
     Fraction,
+    /// An element from an end of the lists whose values reach another key.
+    Element,
+    /// The indexes of elements of its first key, at most as many as the second argument says.
+    Indexes,
 }
 
 impl<R: Runs> Command<R> {
@@ -163,7 +173,7 @@ impl<R: Runs> Command<R> {
         let arguments: usize = args.iter().map(|arg| EFFECT_OVERHEAD_MAX + arg.len()).sum();
         let base = HEADER_SIZE + EFFECT_OVERHEAD_MAX + INTEGER_SIZE_MAX + arguments;
         self.flags.iter().fold(base, |size, flag| match flag {
-            Flag::Logs(Logs::Values) => {
+            Flag::Logs(Logs::Values | Logs::Element) => {
                 let reaching =
                     self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
                 // A value may take a second effect, which names the key again.
@@ -173,8 +183,31 @@ impl<R: Runs> Command<R> {
                 size + args.len() * (INTEGER_SIZE_MAX + args.first().map_or(0, |key| key.len()))
             }
             Flag::Logs(Logs::Fraction) => size + FRACTION_SIZE_MAX,
+            Flag::Logs(Logs::Indexes) => {
+                let wanted = args.get(1).and_then(|count| parse_integer(count)).unwrap_or(0);
+                let wanted = match usize::try_from(wanted.unsigned_abs()) {
+                    Ok(0) | Err(_) => usize::MAX,
+                    Ok(count) => count.saturating_mul(INDEX_SIZE),
+                };
+                size + args.first().map_or(0, |key| value_size(key)).min(wanted)
+            }
             _ => size,
         })
+    }
+
+    /// The most bytes that one execution logs of a value it finds, if it logs any of it: what
+    /// `value_size` of [`effect_size_max`](Self::effect_size_max) is to tell.
+    #[must_use]
+    pub fn logged_size(&self, entry: Entry<'_>) -> usize {
+        let logs = |logs| self.has_flag(Flag::Logs(logs));
+        match ListView::of(entry) {
+            Ok(list) if logs(Logs::Element) => {
+                let ends = [End::Left, End::Right].map(|end| list.end(end).map_or(0, Item::len));
+                ends[0].max(ends[1])
+            }
+            Ok(list) if logs(Logs::Indexes) => list.len() * INDEX_SIZE,
+            _ => entry.size(),
+        }
     }
 
     /// The subcommand called `word`, in any case, if this is a container that has it.
@@ -193,6 +226,9 @@ impl<R: Runs> Command<R> {
         self.run.access() == Access::Write
     }
 }
+
+/// An index among the strings of an effect: its size, then four bytes.
+pub const INDEX_SIZE: usize = 5;
 
 /// The longest decimal text of a 64-bit integer: bytes.
 const INTEGER_SIZE_MAX: usize = 20;

@@ -6,6 +6,9 @@ mod databases;
 mod expiry;
 mod keys;
 mod lcs;
+mod list_moves;
+mod list_search;
+mod lists;
 mod numbers;
 mod object;
 mod set;
@@ -30,6 +33,9 @@ pub const FAMILIES: &[&[Command<Run>]] = &[
     expiry::FAMILY,
     keys::FAMILY,
     lcs::FAMILY,
+    list_moves::FAMILY,
+    list_search::FAMILY,
+    lists::FAMILY,
     numbers::FAMILY,
     object::FAMILY,
     set::FAMILY,
@@ -53,6 +59,9 @@ const STRING: Command<Run> = Command {
 
 /// What commands on strings as rows of bits have in common.
 const BITMAP: Command<Run> = Command { group: Group::Bitmap, acl: Acl::Bitmap, ..STRING };
+
+/// What commands on lists have in common.
+const LIST: Command<Run> = Command { group: Group::List, acl: Acl::List, ..STRING };
 
 /// What commands on keys of any type have in common.
 const GENERIC: Command<Run> = Command { group: Group::Generic, acl: Acl::Keyspace, ..STRING };

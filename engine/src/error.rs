@@ -26,6 +26,21 @@ pub enum CommandError {
     StringTooLong,
     #[error("ERR offset is out of range")]
     OffsetOutOfRange,
+    #[error("ERR index out of range")]
+    IndexOutOfRange,
+    #[error("ERR value is out of range, must be positive")]
+    NotPositive,
+    #[error("ERR {what} can't be negative")]
+    Negative { what: &'static str },
+    #[error("ERR {what} should be greater than 0")]
+    NotAboveZero { what: &'static str },
+    #[error(
+        "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use \
+         negative to start from the end of the list"
+    )]
+    RankZero,
+    #[error("ERR list exceeds maximum allowed number of elements (4294967295)")]
+    ListTooLong,
     #[error("ERR no such key")]
     NoSuchKey,
     #[error("ERR source and destination objects are the same")]

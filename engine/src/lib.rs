@@ -11,7 +11,11 @@
 
 #[allow(dead_code, reason = "the collections that stand on it come one after another")]
 mod intset;
-#[allow(dead_code, reason = "the collections that stand on it come one after another")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the collections that stand on it come one after another"
+)]
 mod listpack;
 
 mod cursor;

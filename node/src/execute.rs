@@ -380,7 +380,10 @@ impl Node {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        let value_size = |key: &[u8]| spaces.find(database, key).map_or(0, |entry| entry.size());
+        let value_size = |key: &[u8]| {
+            let entry = spaces.find(database, key);
+            entry.map_or(0, |entry| task.command.logged_size(entry))
+        };
         let logged = task.command.effect_size_max(task.args, &value_size);
         let expired = match has_expiring {
             true => engine::expire_size_max(&spaces, task.command, task.args, database, now_ms),

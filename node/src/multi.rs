@@ -5,7 +5,7 @@
 //! one of them has changed.
 
 use base::{Gate, Now};
-use engine::{Args, Command, Flag, ReplySink};
+use engine::{Args, Command, Flag, Logs, ReplySink};
 use net::Protocol;
 
 use crate::ask::Asking;
@@ -607,6 +607,9 @@ impl Node {
             if let Run::Keys(_) = queued.command.run {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
+                // Elements of two bytes each may be there, and an index takes five.
+                let is_by_index = queued.command.has_flag(Flag::Logs(Logs::Indexes));
+                let values = if is_by_index { values.saturating_mul(3) } else { values };
                 size += queued.command.effect_size_max(args, &|_| values);
                 size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
             }

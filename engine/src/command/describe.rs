@@ -70,7 +70,10 @@ impl<R: Runs> Command<R> {
             Access::Read => Some("readonly"),
             Access::Write => Some("write"),
         };
-        derived.into_iter().chain(self.flags.iter().filter_map(|flag| flag.name())).collect()
+        let is_counted = |spec: &KeySpec| matches!(spec.find, Find::Counted);
+        let movable = self.keys.specs().iter().any(is_counted).then_some("movablekeys");
+        let declared = self.flags.iter().filter_map(|flag| flag.name());
+        derived.into_iter().chain(declared).chain(movable).collect()
     }
 
     /// Every ACL category the command is in, in the order Redis reports them.
@@ -83,6 +86,7 @@ impl<R: Runs> Command<R> {
             (self.acl == Acl::Keyspace, "@keyspace"),
             (access == Access::Read, "@read"),
             (access == Access::Write, "@write"),
+            (self.acl == Acl::List, "@list"),
             (self.acl == Acl::String, "@string"),
             (self.acl == Acl::Bitmap, "@bitmap"),
             (self.acl == Acl::PubSub, "@pubsub"),
@@ -193,6 +197,7 @@ impl Group {
             Group::Generic => "generic",
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::List => "list",
             Group::PubSub => "pubsub",
             Group::Connection => "connection",
             Group::Server => "server",

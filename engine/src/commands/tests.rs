@@ -96,7 +96,10 @@ impl Bench {
             let spaces = Spaces::many(spaces, slices);
             let size = |key: &[u8]| {
                 let entry = spaces.live(db, key, now_ms);
-                entry.and_then(|entry| entry.string()).map_or(0, <[u8]>::len)
+                entry.map_or(0, |entry| match entry.string() {
+                    Some(value) => value.len(),
+                    None => command.logged_size(entry),
+                })
             };
             let expiry = expire_size_max(&spaces, command, args, db, now_ms);
             expiry + command.effect_size_max(args, &size)
@@ -406,6 +409,11 @@ fn keys_reply_as_redis_does_and_log_what_they_change() {
 #[test]
 fn common_subsequences_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/lcs.txt"));
+}
+
+#[test]
+fn lists_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/lists.txt"));
 }
 
 #[test]
