@@ -9,10 +9,16 @@
 
 #![deny(unsafe_code)]
 
+#[allow(dead_code, reason = "the collections that stand on it come one after another")]
+mod intset;
+#[allow(dead_code, reason = "the collections that stand on it come one after another")]
+mod listpack;
+
 mod cursor;
 mod keyspace;
 mod slot;
 mod table;
+mod values;
 
 mod batch;
 mod effect;
@@ -39,7 +45,7 @@ pub use command::{
 pub use commands::{FAMILIES, encoding};
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use cursor::{Cursor, Position};
-pub use effect::{DecodeError, Effect};
+pub use effect::{DecodeError, Effect, Elements, ElementsBuf, End};
 pub use error::{CommandError, until_nul};
 pub use expiry::{expire, expire_key, expire_size_max};
 pub use glob::matches_glob;
@@ -50,3 +56,4 @@ pub use reply::ReplySink;
 pub use slot::slot_of;
 pub use space::{Space, Spaces};
 pub use table::{AccessPolicy, Entry, Memory};
+pub use values::{EncodingLimits, Type};
