@@ -22,7 +22,7 @@ use std::fmt;
 
 use base::{Prng, Slot};
 
-use super::entry::{Attributes, EntryBox};
+use super::entry::{Attributes, Entry, EntryBox};
 use super::{KeyHasher, Place, Table};
 use crate::cursor::Position;
 use member::{Member, Order, SCORE_SIZE, score_of};
@@ -47,14 +47,16 @@ pub(crate) type Scored<'a> = (&'a [u8], f64);
 pub(crate) struct Ranking {
     members: Table,
     order: Tree,
+    /// That of the keyspace.
+    hasher: KeyHasher,
 }
 
 // SAFETY: the pointers of the tree are to entries of the table, which moves along with it.
 unsafe impl Send for Ranking {}
 
 impl Ranking {
-    pub(crate) fn new() -> Self {
-        Self { members: Table::new(0..1), order: Tree::default() }
+    pub(crate) fn new(hasher: &KeyHasher) -> Self {
+        Self { members: Table::new(0..1), order: Tree::default(), hasher: hasher.clone() }
     }
 
     /// One of these members, in linear time if they rise or fall. None if a name is twice among
@@ -63,14 +65,14 @@ impl Ranking {
         members: impl IntoIterator<Item = Scored<'a>>,
         hasher: &KeyHasher,
     ) -> Option<Self> {
-        let mut ranking = Self::new();
+        let mut ranking = Self::new(hasher);
         let mut pointers = Vec::new();
         for (name, score) in members {
             let place = place_of(name, hasher);
             if score.is_nan() || ranking.members.find(place, name).is_some() {
                 return None;
             }
-            pointers.push(ranking.add_entry(place, name, score, hasher));
+            pointers.push(ranking.add_entry(place, name, score));
         }
         if pointers.is_sorted_by(|one, two| one.cmp(two).is_gt()) {
             pointers.reverse();
@@ -90,13 +92,13 @@ impl Ranking {
         self.members.memory().total() + self.order.size()
     }
 
-    pub(crate) fn score(&self, name: &[u8], hasher: &KeyHasher) -> Option<f64> {
-        self.members.find(place_of(name, hasher), name).map(score_of)
+    pub(crate) fn score(&self, name: &[u8]) -> Option<f64> {
+        self.members.find(place_of(name, &self.hasher), name).map(score_of)
     }
 
     /// The rank of a member, counted from the lowest, and its score.
-    pub(crate) fn rank(&self, name: &[u8], hasher: &KeyHasher) -> Option<(usize, f64)> {
-        let score = self.score(name, hasher)?;
+    pub(crate) fn rank(&self, name: &[u8]) -> Option<(usize, f64)> {
+        let score = self.score(name)?;
         Some((self.rank_of(score, name), score))
     }
 
@@ -134,12 +136,12 @@ impl Ranking {
     }
 
     /// Gives a member a score; returns the one that it had.
-    pub(crate) fn set(&mut self, name: &[u8], score: f64, hasher: &KeyHasher) -> Option<f64> {
+    pub(crate) fn set(&mut self, name: &[u8], score: f64) -> Option<f64> {
         assert!(!score.is_nan());
-        let place = place_of(name, hasher);
+        let place = place_of(name, &self.hasher);
         let Some(old) = self.members.find(place, name).map(score_of) else {
             let rank = self.rank_of(score, name);
-            let member = self.add_entry(place, name, score, hasher);
+            let member = self.add_entry(place, name, score);
             self.order.insert(rank, member);
             return None;
         };
@@ -160,13 +162,13 @@ impl Ranking {
         self.order.insert(self.rank_of(score, name), member);
     }
 
-    fn add_entry(&mut self, place: Place, name: &[u8], score: f64, hasher: &KeyHasher) -> Member {
+    fn add_entry(&mut self, place: Place, name: &[u8], score: f64) -> Member {
         let fill = |value: &mut [u8]| value.copy_from_slice(&score.to_le_bytes());
         let entry = EntryBox::inline(name, SCORE_SIZE, Attributes::default(), fill);
         // SAFETY: the entry is put into the table, which moves no entry, and stays as it is until
         // the member has been taken out of the tree.
         let member = unsafe { Member::new(entry.view()) };
-        self.members.insert(place, entry, hasher);
+        self.members.insert(place, entry, &self.hasher);
         member
     }
 
@@ -178,8 +180,8 @@ impl Ranking {
     }
 
     /// Removes a member; returns the score that it had.
-    pub(crate) fn remove(&mut self, name: &[u8], hasher: &KeyHasher) -> Option<f64> {
-        let place = place_of(name, hasher);
+    pub(crate) fn remove(&mut self, name: &[u8]) -> Option<f64> {
+        let place = place_of(name, &self.hasher);
         let score = self.members.find(place, name).map(score_of)?;
         let member = self.take(self.rank_of(score, name));
         assert!(member.name() == name);
@@ -196,7 +198,6 @@ impl Ranking {
         &mut self,
         start: usize,
         end: usize,
-        hasher: &KeyHasher,
         visit: &mut dyn FnMut(Scored<'_>),
     ) {
         assert!(start <= end && end <= self.len());
@@ -207,7 +208,7 @@ impl Ranking {
             rest -= taken.len();
             taken.iter().for_each(Member::prefetch);
             for member in taken.drain(..) {
-                let place = place_of(member.name(), hasher);
+                let place = place_of(member.name(), &self.hasher);
                 let removed = self.members.remove(place, member.name());
                 let entry = removed.expect("what is in the tree is in the table");
                 visit((entry.view().key(), score_of(entry.view())));
@@ -226,15 +227,15 @@ impl Ranking {
         &'a self,
         from: Position,
         count: usize,
-        hasher: &KeyHasher,
         visit: &mut dyn FnMut(Scored<'a>),
     ) -> Option<Position> {
-        self.members.scan(hasher, from, count, &mut |entry| visit((entry.key(), score_of(entry))))
+        let visit = &mut |entry: Entry<'a>| visit((entry.key(), score_of(entry)));
+        self.members.scan(&self.hasher, from, count, visit)
     }
 
     /// Does what the table put off. True if there is more to do.
-    pub(crate) fn maintain(&mut self, budget: &mut usize, hasher: &KeyHasher) -> bool {
-        self.members.maintain(budget, hasher)
+    pub(crate) fn maintain(&mut self, budget: &mut usize) -> bool {
+        self.members.maintain(budget, &self.hasher)
     }
 
     /// Frees some of a ranking that is no longer used. True if there is more of it.
@@ -243,13 +244,13 @@ impl Ranking {
     }
 
     /// Asserts the invariants. Walks every member.
-    pub(crate) fn check(&self, hasher: &KeyHasher) {
-        self.members.check(hasher);
+    pub(crate) fn check(&self) {
+        self.members.check(&self.hasher);
         self.order.check();
         assert!(self.order.len() == self.members.len());
         for (name, score) in self.range(0, self.len()) {
             assert!(!score.is_nan());
-            let found = self.score(name, hasher).expect("what is in the tree is in the table");
+            let found = self.score(name).expect("what is in the tree is in the table");
             assert!(found.to_bits() == score.to_bits());
         }
     }
