@@ -71,6 +71,7 @@ pub enum Acl {
     Keyspace,
     String,
     Bitmap,
+    SortedSet,
     PubSub,
     Connection,
     Transaction,
@@ -82,6 +83,7 @@ pub enum Group {
     Generic,
     String,
     Bitmap,
+    SortedSet,
     PubSub,
     Connection,
     Server,
@@ -124,6 +126,8 @@ pub enum Logs {
     KeyPerArgument,
     /// A decimal fraction of any length.
     Fraction,
+    /// Members with scores out of the values of the keys whose values reach another key.
+    Scores,
 }
 
 impl<R: Runs> Command<R> {
@@ -173,6 +177,12 @@ impl<R: Runs> Command<R> {
                 size + args.len() * (INTEGER_SIZE_MAX + args.first().map_or(0, |key| key.len()))
             }
             Flag::Logs(Logs::Fraction) => size + FRACTION_SIZE_MAX,
+            Flag::Logs(Logs::Scores) => {
+                let reaching =
+                    self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
+                let values = reaching.map(|key| value_size(key.name)).sum::<usize>();
+                size.saturating_add(values.saturating_mul(SCORED_SHARE_MAX))
+            }
             _ => size,
         })
     }
@@ -200,6 +210,10 @@ const INTEGER_SIZE_MAX: usize = 20;
 /// The longest text of a fraction: the largest extended-precision number has 4,933 digits before
 /// its point, and 17 are written after it.
 const FRACTION_SIZE_MAX: usize = 5 * 1024;
+
+/// The most that logging a member with a score takes of what the member takes where it is: an
+/// integer of two bytes in a set becomes six digits and eight bytes of score, with their sizes.
+const SCORED_SHARE_MAX: usize = 8;
 
 /// For a family's build-time check: the names rise.
 pub const fn is_sorted<R>(family: &[Command<R>]) -> bool {

@@ -20,10 +20,8 @@ mod tree;
 
 use std::fmt;
 
-use base::{Prng, Slot};
-
 use super::entry::{Attributes, Entry, EntryBox};
-use super::{KeyHasher, Place, Table};
+use super::{KeyHasher, MEMBERS, Place, Table};
 use crate::cursor::Position;
 use member::{Member, Order, SCORE_SIZE, score_of};
 use tree::{Run, Tree};
@@ -56,7 +54,7 @@ unsafe impl Send for Ranking {}
 
 impl Ranking {
     pub(crate) fn new(hasher: &KeyHasher) -> Self {
-        Self { members: Table::new(0..1), order: Tree::default(), hasher: hasher.clone() }
+        Self { members: Table::of_members(), order: Tree::default(), hasher: hasher.clone() }
     }
 
     /// One of these members, in linear time if they rise or fall. None if a name is twice among
@@ -186,6 +184,7 @@ impl Ranking {
         let member = self.take(self.rank_of(score, name));
         assert!(member.name() == name);
         self.members.remove(place, name).expect("it was found");
+        self.condense(1);
         Some(score)
     }
 
@@ -214,12 +213,7 @@ impl Ranking {
                 visit((entry.view().key(), score_of(entry.view())));
             }
         }
-    }
-
-    /// A member, each as likely as any other.
-    pub(crate) fn random(&self, prng: &mut Prng) -> Option<Scored<'_>> {
-        let rank = (0 < self.len()).then(|| prng.index(self.len()))?;
-        self.range(rank, rank + 1).next()
+        self.condense(end - start);
     }
 
     /// Visits members in the order of their hashes, as [`Table::scan`].
@@ -233,9 +227,9 @@ impl Ranking {
         self.members.scan(&self.hasher, from, count, visit)
     }
 
-    /// Does what the table put off. True if there is more to do.
-    pub(crate) fn maintain(&mut self, budget: &mut usize) -> bool {
-        self.members.maintain(budget, &self.hasher)
+    /// Makes the table smaller where members were removed: a little more than that costs.
+    fn condense(&mut self, removed: usize) {
+        self.members.maintain(&mut (removed * CONDENSED_SHARE), &self.hasher);
     }
 
     /// Frees some of a ranking that is no longer used. True if there is more of it.
@@ -256,8 +250,12 @@ impl Ranking {
     }
 }
 
+/// Of a budget in entries, for each member removed: a table is looked over when an eighth of it
+/// was removed, and then moves as many entries as it has at most.
+const CONDENSED_SHARE: usize = 32;
+
 fn place_of(name: &[u8], hasher: &KeyHasher) -> Place {
-    Place { slot: Slot(0), hash: hasher.hash(name) }
+    Place { slot: MEMBERS, hash: hasher.hash(name) }
 }
 
 impl fmt::Debug for Ranking {

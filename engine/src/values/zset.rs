@@ -3,6 +3,9 @@
 //! A small one is a listpack of members and scores in turn, in the order of the set; a score is
 //! there as it prints. A large one is a [`Ranking`]. [`Zset`] reads both.
 
+#[cfg(test)]
+mod tests;
+
 use super::{ChangeCx, Changed, Form, Object, Unfit};
 use crate::effect::Elements;
 use crate::listpack::{self, Item, Listpack, Offset, Scratch, Splice};
@@ -20,10 +23,11 @@ pub(crate) struct Undo(Vec<(Box<[u8]>, Option<f64>)>);
 impl Ranking {
     pub(crate) fn undo(&mut self, undo: Undo, _cx: &mut ChangeCx<'_>) {
         for (name, score) in undo.0.into_iter().rev() {
-            match score {
-                Some(score) => drop(self.set(&name, score)),
-                None => drop(self.remove(&name).expect("what was added is there")),
-            }
+            let changed = match score {
+                Some(score) => self.set(&name, score),
+                None => self.remove(&name),
+            };
+            assert!(score.is_some() || changed.is_some(), "what was added is there");
         }
     }
 }
@@ -111,7 +115,7 @@ impl<'a> Zset<'a> {
     /// A member, each as likely as any other.
     pub(crate) fn random(self, prng: &mut Prng) -> Scored<'a> {
         let rank = prng.index(self.len());
-        self.range(rank, rank + 1).next().expect("no sorted set is empty")
+        self.range(rank, rank + 1).next().expect("the rank is below the length")
     }
 }
 
@@ -222,7 +226,9 @@ pub(crate) fn add(entry: &mut EntryBox, pairs: Elements<'_>, cx: &mut ChangeCx<'
         grow(entry, cx);
         let ranking = ranking_of(entry);
         ranking.set(name, score);
-        rest.for_each(|(score, name)| drop(ranking.set(name, score)));
+        for (score, name) in rest {
+            ranking.set(name, score);
+        }
         return Ok(None);
     }
     let ranking = ranking_of(entry);
@@ -280,10 +286,10 @@ fn place_in_pack(pack: Listpack<'_>, name: &[u8], score: f64) -> Offset {
 /// Makes a ranking of a listpack.
 fn grow(entry: &mut EntryBox, cx: &mut ChangeCx<'_>) {
     let pack = Listpack::new(entry.view().packed().expect("it is a listpack"));
-    let mut ranking = Ranking::new(cx.hasher);
-    for (name, score) in pack.pairs() {
-        ranking.set(name.bytes(&mut Scratch::default()), score_of(score));
-    }
+    let members: Vec<_> =
+        pack.pairs().map(|(name, score)| (name.to_vec(), score_of(score))).collect();
+    let members = members.iter().map(|(name, score)| (name.as_slice(), *score));
+    let ranking = Ranking::build(members, cx.hasher).expect("the members of a set differ");
     entry.set_object(Box::new(Object::Zset(ranking)));
 }
 

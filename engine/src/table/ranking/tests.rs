@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base::Prng;
 use proptest::prelude::*;
 
 use super::node::{INNER_MAX, LEAF_MAX, Leaf};
@@ -224,19 +225,6 @@ fn a_large_ranking_is_freed_in_small_steps() {
     }
     assert!(MANY / 4 / 1000 <= steps, "{steps} steps");
     assert_eq!(ranking.size(), 0);
-}
-
-/// Fails when the last member is never drawn.
-#[test]
-fn every_member_is_drawn() {
-    let mut bench = Bench::new();
-    (0..100).for_each(|number| bench.set(&name(number), 1.0));
-    let mut prng = Prng::from_seed(3);
-    let seen: BTreeSet<_> = (0..2000)
-        .map(|_| bench.ranking.random(&mut prng).expect("there are members").0.to_vec())
-        .collect();
-    assert_eq!(seen.len(), 100);
-    assert!(Ranking::new(&KeyHasher::new(1)).random(&mut prng).is_none());
 }
 
 #[derive(Clone, Copy, Debug)]
