@@ -76,6 +76,7 @@ pub enum Acl {
     String,
     Bitmap,
     List,
+    SortedSet,
     PubSub,
     Connection,
     Transaction,
@@ -88,6 +89,7 @@ pub enum Group {
     String,
     Bitmap,
     List,
+    SortedSet,
     PubSub,
     Connection,
     Server,
@@ -134,6 +136,8 @@ pub enum Logs {
     Element,
     /// The indexes of elements of its first key, at most as many as the second argument says.
     Indexes,
+    /// Members with scores out of the values of the keys whose values reach another key.
+    Scores,
 }
 
 impl<R: Runs> Command<R> {
@@ -190,6 +194,11 @@ impl<R: Runs> Command<R> {
                     Ok(count) => count.saturating_mul(INDEX_SIZE),
                 };
                 size + args.first().map_or(0, |key| value_size(key)).min(wanted)
+            Flag::Logs(Logs::Scores) => {
+                let reaching =
+                    self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
+                let values = reaching.map(|key| value_size(key.name)).sum::<usize>();
+                size.saturating_add(values.saturating_mul(SCORED_SHARE_MAX))
             }
             _ => size,
         })
@@ -236,6 +245,10 @@ const INTEGER_SIZE_MAX: usize = 20;
 /// The longest text of a fraction: the largest extended-precision number has 4,933 digits before
 /// its point, and 17 are written after it.
 const FRACTION_SIZE_MAX: usize = 5 * 1024;
+
+/// The most that logging a member with a score takes of what the member takes where it is: an
+/// integer of two bytes in a set becomes six digits and eight bytes of score, with their sizes.
+const SCORED_SHARE_MAX: usize = 8;
 
 /// For a family's build-time check: the names rise.
 pub const fn is_sorted<R>(family: &[Command<R>]) -> bool {

@@ -15,6 +15,7 @@ mod set;
 mod strings;
 #[cfg(test)]
 mod tests;
+mod zsets;
 
 use base::limits::{DATABASES, STRING_SIZE_MAX};
 
@@ -40,6 +41,12 @@ pub const FAMILIES: &[&[Command<Run>]] = &[
     object::FAMILY,
     set::FAMILY,
     strings::FAMILY,
+    zsets::FAMILY,
+    zsets::algebra::FAMILY,
+    zsets::draws::FAMILY,
+    zsets::pops::FAMILY,
+    zsets::ranges::FAMILY,
+    zsets::removals::FAMILY,
 ];
 
 /// What commands on strings have in common.
@@ -62,6 +69,9 @@ const BITMAP: Command<Run> = Command { group: Group::Bitmap, acl: Acl::Bitmap, .
 
 /// What commands on lists have in common.
 const LIST: Command<Run> = Command { group: Group::List, acl: Acl::List, ..STRING };
+/// What commands on sorted sets have in common.
+const SORTED_SET: Command<Run> =
+    Command { group: Group::SortedSet, acl: Acl::SortedSet, since: "1.2.0", ..STRING };
 
 /// What commands on keys of any type have in common.
 const GENERIC: Command<Run> = Command { group: Group::Generic, acl: Acl::Keyspace, ..STRING };

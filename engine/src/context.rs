@@ -137,15 +137,26 @@ impl WriteCx<'_> {
         let is_new = may_create
             && self.notify_classes.contains(Class::New)
             && self.spaces.find(db, key).is_none();
-        self.spaces.apply(&effect);
-        if may_create {
+        self.apply_quietly(&effect);
+        if is_new {
+            self.notify_in(db, Class::New, "new", key);
+        }
+    }
+
+    /// As [`apply`](Self::apply), of an effect that puts something in the place of what the same
+    /// command deleted: nobody is told of a new key.
+    pub(crate) fn replace(&mut self, effect: Effect<'_>) {
+        self.apply_quietly(&effect);
+    }
+
+    fn apply_quietly(&mut self, effect: &Effect<'_>) {
+        let (db, key) = effect.place().expect("an effect on all keys goes to all slices");
+        self.spaces.apply(effect);
+        if effect.may_create() {
             // A key just set is one just used, whoever set it.
             let mode = AccessMode { touches: true, ..self.access };
             let entry = self.spaces.find(db, key);
             touch(&self.spaces, entry, mode, self.now_ms, Lookup::Change, self.prng);
-        }
-        if is_new {
-            self.notify_in(db, Class::New, "new", key);
         }
     }
 

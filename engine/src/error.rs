@@ -85,6 +85,38 @@ pub enum CommandError {
     LengthAndIndexes,
     #[error("ERR Insufficient memory, failed allocating transient memory for LCS")]
     TooLongToCompare,
+    #[error("ERR XX and NX options at the same time are not compatible")]
+    AbsentAndPresent,
+    #[error("ERR GT, LT, and/or NX options at the same time are not compatible")]
+    GreaterLessAndAbsent,
+    #[error("ERR INCR option supports a single increment-element pair")]
+    ManyIncrements,
+    #[error("ERR resulting score is not a number (NaN)")]
+    ScoreNotANumber,
+    #[error("ERR min or max is not a float")]
+    NotAScoreRange,
+    #[error("ERR min or max not valid string range item")]
+    NotALexRange,
+    #[error(
+        "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
+    )]
+    LimitOfRanks,
+    #[error("ERR syntax error, WITHSCORES not supported in combination with BYLEX")]
+    ScoresOfLexRange,
+    #[error("ERR value is out of range, must be positive")]
+    NotPositive,
+    #[error("ERR value is out of range")]
+    TooFarFromZero,
+    #[error("ERR numkeys should be greater than 0")]
+    KeyCountTooSmall,
+    #[error("ERR count should be greater than 0")]
+    CountTooSmall,
+    #[error("ERR LIMIT can't be negative")]
+    NegativeLimit,
+    #[error("ERR at least 1 input key is needed for '{name}' command")]
+    NoInputKey { name: &'static str },
+    #[error("ERR weight value is not a float")]
+    WeightNotAFloat,
     #[error(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
          that when switching between policies at runtime LRU and LFU data will take some time to \

@@ -19,7 +19,7 @@ pub(crate) use hash::Fields;
 pub use limits::EncodingLimits;
 pub(crate) use list::{Direction, LEN_MAX as LIST_LEN_MAX, ListView, Nodes};
 pub(crate) use set::Members;
-pub(crate) use zset::Ranking;
+pub(crate) use zset::{Ranking, Scored, Zset};
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
