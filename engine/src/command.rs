@@ -15,6 +15,8 @@ pub use keys::{Find, Key, KeyFlag, KeySpec, Keys};
 use crate::batch::HEADER_SIZE;
 use crate::effect::EFFECT_OVERHEAD_MAX;
 use crate::error::CommandError;
+use crate::table::Entry;
+use crate::varint;
 
 /// A command as its family declares it.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +71,8 @@ pub enum Arity {
 pub enum Acl {
     None,
     Keyspace,
+    Set,
+    Hash,
     String,
     Bitmap,
     PubSub,
@@ -81,6 +85,8 @@ pub enum Acl {
 pub enum Group {
     Generic,
     String,
+    Set,
+    Hash,
     Bitmap,
     PubSub,
     Connection,
@@ -124,6 +130,12 @@ pub enum Logs {
     KeyPerArgument,
     /// A decimal fraction of any length.
     Fraction,
+    /// Its arguments twice.
+    ArgumentsTwice,
+    /// Members or fields of the keys whose values reach another key, and a key once more.
+    Parts,
+    /// As many members of its key, which is the first argument, as the second says, or one.
+    Drawn,
 }
 
 impl<R: Runs> Command<R> {
@@ -163,18 +175,36 @@ impl<R: Runs> Command<R> {
         let arguments: usize = args.iter().map(|arg| EFFECT_OVERHEAD_MAX + arg.len()).sum();
         let base = HEADER_SIZE + EFFECT_OVERHEAD_MAX + INTEGER_SIZE_MAX + arguments;
         self.flags.iter().fold(base, |size, flag| match flag {
-            Flag::Logs(Logs::Values) => {
+            Flag::Logs(Logs::Values | Logs::Parts) => {
                 let reaching =
                     self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
                 // A value may take a second effect, which names the key again.
                 size + arguments + reaching.map(|key| value_size(key.name)).sum::<usize>()
             }
+            Flag::Logs(Logs::ArgumentsTwice) => size + arguments,
+            Flag::Logs(Logs::Drawn) => size + args.first().map_or(0, |key| value_size(key)),
             Flag::Logs(Logs::KeyPerArgument) => {
                 size + args.len() * (INTEGER_SIZE_MAX + args.first().map_or(0, |key| key.len()))
             }
             Flag::Logs(Logs::Fraction) => size + FRACTION_SIZE_MAX,
             _ => size,
         })
+    }
+
+    /// The most bytes that one execution with `args` logs of a value it finds, if it logs any of
+    /// it: what `value_size` of [`effect_size_max`](Self::effect_size_max) is to tell.
+    #[must_use]
+    pub fn logged_size(&self, args: &[&[u8]], entry: Entry<'_>) -> usize {
+        if self.has_flag(Flag::Logs(Logs::Drawn)) {
+            let count = args.get(1).map_or(Some(1), |count| crate::parse_integer(count));
+            let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
+            let longest = entry.longest_part() + varint::SIZE_MAX;
+            count.saturating_mul(longest).min(entry.parts_size_max())
+        } else if self.has_flag(Flag::Logs(Logs::Parts)) {
+            entry.parts_size_max()
+        } else {
+            entry.size()
+        }
     }
 
     /// The subcommand called `word`, in any case, if this is a container that has it.

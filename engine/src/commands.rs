@@ -2,13 +2,18 @@
 
 mod bitfield;
 mod bitmaps;
+mod chosen;
 mod databases;
 mod expiry;
+mod field_times;
+mod hashes;
 mod keys;
 mod lcs;
 mod numbers;
 mod object;
+mod scanning;
 mod set;
+mod sets;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -28,11 +33,15 @@ pub const FAMILIES: &[&[Command<Run>]] = &[
     bitmaps::FAMILY,
     databases::FAMILY,
     expiry::FAMILY,
+    field_times::FAMILY,
+    hashes::FAMILY,
     keys::FAMILY,
     lcs::FAMILY,
     numbers::FAMILY,
     object::FAMILY,
     set::FAMILY,
+    sets::FAMILY,
+    sets::ALGEBRA,
     strings::FAMILY,
 ];
 
@@ -53,6 +62,13 @@ const STRING: Command<Run> = Command {
 
 /// What commands on strings as rows of bits have in common.
 const BITMAP: Command<Run> = Command { group: Group::Bitmap, acl: Acl::Bitmap, ..STRING };
+
+/// What commands on sets have in common.
+const MEMBERS: Command<Run> = Command { group: Group::Set, acl: Acl::Set, ..STRING };
+
+/// What commands on hashes have in common.
+const FIELDS: Command<Run> =
+    Command { since: "2.0.0", group: Group::Hash, acl: Acl::Hash, ..STRING };
 
 /// What commands on keys of any type have in common.
 const GENERIC: Command<Run> = Command { group: Group::Generic, acl: Acl::Keyspace, ..STRING };

@@ -21,6 +21,10 @@ pub trait ReplySink {
     fn map(&mut self, count: usize);
     fn set(&mut self, count: usize);
     fn push(&mut self, count: usize);
+    /// An array of pairs. [`pair`](Self::pair) goes before the two elements of each: in RESP3 they
+    /// are an array of their own, in RESP2 all elements are in one.
+    fn pairs(&mut self, count: usize);
+    fn pair(&mut self);
     fn boolean(&mut self, value: bool);
     fn double(&mut self, number: f64);
     /// Text for people; `format` is three letters, `txt` or `mkd`.

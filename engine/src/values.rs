@@ -7,16 +7,17 @@
 mod hash;
 mod limits;
 mod list;
+mod parts;
 mod set;
 mod zset;
 
 use crate::effect::Effect;
 use crate::table::{Entry, EntryBox, KeyHasher};
 
-pub(crate) use hash::Fields;
+pub(crate) use hash::{Fields, HashView};
 pub use limits::EncodingLimits;
 pub(crate) use list::Nodes;
-pub(crate) use set::Members;
+pub(crate) use set::{Members, SetView};
 pub(crate) use zset::Ranking;
 
 /// What a value is.
@@ -163,11 +164,11 @@ impl Object {
     }
 
     /// Asserts the invariants. Walks everything.
-    pub(crate) fn check(&self) {
+    pub(crate) fn check(&self, hasher: &KeyHasher) {
         match self {
             Object::List(nodes) => nodes.check(),
-            Object::Set(members) => members.check(),
-            Object::Hash(fields) => fields.check(),
+            Object::Set(members) => members.check(hasher),
+            Object::Hash(fields) => fields.check(hasher),
             Object::Zset(ranking) => ranking.check(),
         }
     }

@@ -5,7 +5,7 @@
 //! one of them has changed.
 
 use base::{Gate, Now};
-use engine::{Args, Command, Flag, ReplySink};
+use engine::{Args, Command, ExpiryLimit, Flag, Logs, ReplySink};
 use net::Protocol;
 
 use crate::ask::Asking;
@@ -13,7 +13,6 @@ use crate::commands::{ChannelsCx, SessionCx};
 use crate::dispatch::Flow;
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
-use crate::expiry_cycle::DELETE_OVERHEAD;
 use crate::job::Work;
 use crate::node::Node;
 use crate::parcel::{Gates, Message, Words};
@@ -212,20 +211,16 @@ impl Node {
         now_ms: u64,
         now: Now,
     ) -> bool {
-        let entry = self.slices.space(slice).keyspace.find(database, key);
-        if !entry.is_some_and(|entry| entry.is_expired(now_ms)) {
-            return true;
-        }
-        if spare < key.len() + DELETE_OVERHEAD {
-            return false;
-        }
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
-        if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
-            self.stats.expired_keys += 1;
+        let limit = ExpiryLimit { fields: usize::MAX, bytes: spare };
+        let expired =
+            engine::expire_key(&mut spaces, database, key, now_ms, limit, *notify_classes, notes);
+        if !expired.is_none() {
+            self.stats.note_expired(expired);
             self.slices.note_effects(slice, now, &self.planted);
         }
-        true
+        !expired.is_more
     }
 
     /// Forgets what the client watches.
@@ -596,6 +591,10 @@ impl Node {
             if let Run::Keys(_) = queued.command.run {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
+                // Members of two bytes each may be there, with a size of one.
+                let is_by_part = |logs| queued.command.has_flag(Flag::Logs(logs));
+                let is_by_part = is_by_part(Logs::Parts) || is_by_part(Logs::Drawn);
+                let values = if is_by_part { values.saturating_mul(4) } else { values };
                 size += queued.command.effect_size_max(args, &|_| values);
                 size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
             }

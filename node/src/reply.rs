@@ -84,6 +84,19 @@ impl ReplySink for ReplyWriter<'_> {
         self.encoder().push(count);
     }
 
+    fn pairs(&mut self, count: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.encoder().array(2 * count),
+            Protocol::Resp3 => self.encoder().array(count),
+        }
+    }
+
+    fn pair(&mut self) {
+        if self.protocol == Protocol::Resp3 {
+            self.encoder().array(2);
+        }
+    }
+
     fn boolean(&mut self, value: bool) {
         self.encoder().boolean(value);
     }

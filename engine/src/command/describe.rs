@@ -70,7 +70,9 @@ impl<R: Runs> Command<R> {
             Access::Read => Some("readonly"),
             Access::Write => Some("write"),
         };
-        derived.into_iter().chain(self.flags.iter().filter_map(|flag| flag.name())).collect()
+        let is_counted = self.keys.specs().iter().any(|spec| matches!(spec.find, Find::Counted));
+        let declared = self.flags.iter().filter_map(|flag| flag.name());
+        derived.into_iter().chain(declared).chain(is_counted.then_some("movablekeys")).collect()
     }
 
     /// Every ACL category the command is in, in the order Redis reports them.
@@ -83,6 +85,8 @@ impl<R: Runs> Command<R> {
             (self.acl == Acl::Keyspace, "@keyspace"),
             (access == Access::Read, "@read"),
             (access == Access::Write, "@write"),
+            (self.acl == Acl::Set, "@set"),
+            (self.acl == Acl::Hash, "@hash"),
             (self.acl == Acl::String, "@string"),
             (self.acl == Acl::Bitmap, "@bitmap"),
             (self.acl == Acl::PubSub, "@pubsub"),
@@ -192,6 +196,8 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Set => "set",
+            Group::Hash => "hash",
             Group::Bitmap => "bitmap",
             Group::PubSub => "pubsub",
             Group::Connection => "connection",
