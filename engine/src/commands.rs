@@ -2,8 +2,11 @@
 
 mod bitfield;
 mod bitmaps;
+mod chosen;
 mod databases;
 mod expiry;
+mod field_times;
+mod hashes;
 mod keys;
 mod lcs;
 mod list_moves;
@@ -11,7 +14,9 @@ mod list_search;
 mod lists;
 mod numbers;
 mod object;
+mod scanning;
 mod set;
+mod sets;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -32,6 +37,8 @@ pub const FAMILIES: &[&[Command<Run>]] = &[
     bitmaps::FAMILY,
     databases::FAMILY,
     expiry::FAMILY,
+    field_times::FAMILY,
+    hashes::FAMILY,
     keys::FAMILY,
     lcs::FAMILY,
     list_moves::FAMILY,
@@ -40,6 +47,8 @@ pub const FAMILIES: &[&[Command<Run>]] = &[
     numbers::FAMILY,
     object::FAMILY,
     set::FAMILY,
+    sets::FAMILY,
+    sets::ALGEBRA,
     strings::FAMILY,
     zsets::FAMILY,
     zsets::algebra::FAMILY,
@@ -72,6 +81,13 @@ const LIST: Command<Run> = Command { group: Group::List, acl: Acl::List, ..STRIN
 /// What commands on sorted sets have in common.
 const SORTED_SET: Command<Run> =
     Command { group: Group::SortedSet, acl: Acl::SortedSet, since: "1.2.0", ..STRING };
+
+/// What commands on sets have in common.
+const MEMBERS: Command<Run> = Command { group: Group::Set, acl: Acl::Set, ..STRING };
+
+/// What commands on hashes have in common.
+const FIELDS: Command<Run> =
+    Command { since: "2.0.0", group: Group::Hash, acl: Acl::Hash, ..STRING };
 
 /// What commands on keys of any type have in common.
 const GENERIC: Command<Run> = Command { group: Group::Generic, acl: Acl::Keyspace, ..STRING };

@@ -62,6 +62,22 @@ pub enum CommandError {
     AbsentAndOther,
     #[error("ERR GT and LT options at the same time are not compatible")]
     GreaterAndLess,
+    #[error("ERR value is out of range")]
+    BeyondRange,
+    #[error("ERR value is NaN or Infinity")]
+    NotANumber,
+    #[error("ERR hash value is not an integer")]
+    HashNotAnInteger,
+    #[error("ERR hash value is not a float")]
+    HashNotAFloat,
+    #[error("ERR numkeys should be greater than 0")]
+    TooFewKeys,
+    #[error("ERR Number of keys can't be greater than number of args")]
+    TooManyKeys,
+    #[error("ERR LIMIT can't be negative")]
+    NegativeLimit,
+    #[error("ERR numfields should be greater than 0 and match the provided number of fields")]
+    FieldCount,
     #[error("ERR bit is not an integer or out of range")]
     NotABit,
     #[error("ERR The bit argument must be 1 or 0.")]
@@ -103,16 +119,8 @@ pub enum CommandError {
     LimitOfRanks,
     #[error("ERR syntax error, WITHSCORES not supported in combination with BYLEX")]
     ScoresOfLexRange,
-    #[error("ERR value is out of range, must be positive")]
-    NotPositive,
-    #[error("ERR value is out of range")]
-    TooFarFromZero,
-    #[error("ERR numkeys should be greater than 0")]
-    KeyCountTooSmall,
     #[error("ERR count should be greater than 0")]
     CountTooSmall,
-    #[error("ERR LIMIT can't be negative")]
-    NegativeLimit,
     #[error("ERR at least 1 input key is needed for '{name}' command")]
     NoInputKey { name: &'static str },
     #[error("ERR weight value is not a float")]

@@ -8,6 +8,7 @@ mod assembly;
 mod hash;
 mod limits;
 mod list;
+mod parts;
 mod set;
 mod zset;
 
@@ -15,10 +16,10 @@ use crate::effect::Effect;
 use crate::table::{Entry, EntryBox, KeyHasher, Table};
 
 pub(crate) use assembly::Assembly;
-pub(crate) use hash::Fields;
+pub(crate) use hash::{Fields, HashView};
 pub use limits::EncodingLimits;
 pub(crate) use list::{Direction, LEN_MAX as LIST_LEN_MAX, ListView, Nodes};
-pub(crate) use set::Members;
+pub(crate) use set::{Members, SetView};
 pub(crate) use zset::{Ranking, Scored, Zset};
 
 /// What a value is.
@@ -178,11 +179,11 @@ impl Object {
     }
 
     /// Asserts the invariants. Walks everything.
-    pub(crate) fn check(&self) {
+    pub(crate) fn check(&self, hasher: &KeyHasher) {
         match self {
             Object::List(nodes) => nodes.check(),
-            Object::Set(members) => members.check(),
-            Object::Hash(fields) => fields.check(),
+            Object::Set(members) => members.check(hasher),
+            Object::Hash(fields) => fields.check(hasher),
             Object::Zset(ranking) => ranking.check(),
         }
     }

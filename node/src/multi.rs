@@ -5,7 +5,7 @@
 //! one of them has changed.
 
 use base::{Gate, Now};
-use engine::{Args, Command, Flag, Logs, ReplySink};
+use engine::{Args, Command, ExpiryLimit, Flag, Logs, ReplySink};
 use net::Protocol;
 
 use crate::ask::Asking;
@@ -13,7 +13,6 @@ use crate::commands::{ChannelsCx, SessionCx};
 use crate::dispatch::Flow;
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
-use crate::expiry_cycle::DELETE_OVERHEAD;
 use crate::job::Work;
 use crate::node::Node;
 use crate::parcel::{Gates, Message, Words};
@@ -215,27 +214,19 @@ impl Node {
         now_ms: u64,
         now: Now,
     ) -> bool {
-        let entry = self.slices.space(slice).keyspace.find(database, key);
-        if !entry.is_some_and(|entry| entry.is_expired(now_ms)) {
-            return true;
-        }
-        if spare < key.len() + DELETE_OVERHEAD {
-            return false;
-        }
         let hides = self.is_pausing(now);
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
-        if hides {
-            let before = spaces.effect_count();
-            engine::hide_key(&mut spaces, database, key, now_ms);
-            if before < spaces.effect_count() {
-                self.slices.note_effects(slice, now, &self.planted);
-            }
-        } else if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
-            self.stats.expired_keys += 1;
+        let before = spaces.effect_count();
+        let limit = ExpiryLimit { fields: usize::MAX, bytes: spare };
+        let hide = if hides { engine::hide_key } else { engine::expire_key };
+        let wanted = *notify_classes;
+        let expired = hide(&mut spaces, database, key, now_ms, limit, wanted, notes);
+        if before < spaces.effect_count() {
+            self.stats.note_expired(expired);
             self.slices.note_effects(slice, now, &self.planted);
         }
-        true
+        !expired.is_more
     }
 
     /// Forgets what the client watches.
@@ -608,8 +599,9 @@ impl Node {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
                 // Elements of two bytes each may be there, and an index takes five.
-                let is_by_index = queued.command.has_flag(Flag::Logs(Logs::Indexes));
-                let values = if is_by_index { values.saturating_mul(3) } else { values };
+                let logs = |logs| queued.command.has_flag(Flag::Logs(logs));
+                let is_by_part = logs(Logs::Parts) || logs(Logs::Drawn) || logs(Logs::Indexes);
+                let values = if is_by_part { values.saturating_mul(4) } else { values };
                 size += queued.command.effect_size_max(args, &|_| values);
                 size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
             }

@@ -14,7 +14,7 @@ use crate::command::{Command, Runs};
 use crate::context::{AccessMode, Args, ReadCx, Run, WriteCx};
 use crate::effect::{Effect, Elements, End};
 use crate::error::CommandError;
-use crate::expiry::{expire, expire_key, expire_size_max};
+use crate::expiry::{ExpiryLimit, expire, expire_key, expire_size_max};
 use crate::keyspace::{AccessPolicy, Keyspace};
 use crate::notes::{Classes, Notes};
 use crate::reply::ReplySink;
@@ -98,7 +98,7 @@ impl Bench {
                 let entry = spaces.live(db, key, now_ms);
                 entry.map_or(0, |entry| match entry.string() {
                     Some(value) => value.len(),
-                    None => command.logged_size(entry),
+                    None => command.logged_size(args, entry),
                 })
             };
             let expiry = expire_size_max(&spaces, command, args, db, now_ms);
@@ -133,8 +133,9 @@ impl Bench {
         let is_of_all = matches!(command.run, Run::ReadAll(_) | Run::WriteAll(_));
         assert!(is_of_all || notes.hidden.is_empty());
         for (db, key) in std::mem::take(&mut notes.hidden) {
-            let is_gone = expire_key(&mut spaces, db, &key, now_ms, notify_classes, notes);
-            assert!(is_gone, "only an expired key is hidden");
+            let limit = ExpiryLimit::NONE;
+            let gone = expire_key(&mut spaces, db, &key, now_ms, limit, notify_classes, notes);
+            assert!(gone.keys == 1, "only an expired key is hidden");
         }
         if !is_of_all {
             let logged: usize = self.spaces.iter().flatten().map(|it| it.batch.len()).sum();
@@ -429,6 +430,21 @@ fn ways_of_storing_reply_as_redis_does_and_log_what_they_change() {
 #[test]
 fn conditional_sets_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/set.txt"));
+}
+
+#[test]
+fn hashes_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/hashes.txt"));
+}
+
+#[test]
+fn times_of_fields_reply_as_valkey_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/field_times.txt"));
+}
+
+#[test]
+fn sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/sets.txt"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn random_members(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandErro
                 [] => (key, count, false),
                 [option] if is_option(option, "withscores") => {
                     if count < -i64::MAX / 2 || i64::MAX / 2 < count {
-                        return Err(CommandError::TooFarFromZero);
+                        return Err(CommandError::BeyondRange);
                     }
                     (key, count, true)
                 }
