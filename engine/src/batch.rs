@@ -1,15 +1,16 @@
 //! The effects of one slice gathered in one turn, and the body of the entry they become.
 //!
 //! ```text
-//! byte 0        format version, 2
+//! byte 0        format version, 3
 //! bytes 1..9    the batch clock: milliseconds since 1970, little-endian
 //! bytes 9..13   the size of all effects, little-endian
 //! bytes 13..    effects, one after the other
 //! then          the attachment, to the end
 //! ```
 //!
-//! The attachment is the node's; the engine does not look inside. Version 1, which is read and no
-//! longer written, had neither the size nor an attachment: its effects go to the end.
+//! The attachment is the node's; the engine does not look inside. Older
+//! versions are read and no longer written: 2 has fewer effects; 1 has neither the size nor an
+//! attachment, its effects go to the end.
 //!
 //! The version covers the header and every effect's bytes. [`BatchReader`] reads bodies back; a
 //! body of a version it does not know is refused, never guessed at.
@@ -21,7 +22,7 @@
 
 use std::vec;
 
-use crate::effect::{DecodeError, Effect, OP_MAX, OP_MAX_VERSION_1};
+use crate::effect::{DecodeError, Effect, OP_MAX, OP_MAX_VERSION_1, OP_MAX_VERSION_2};
 use crate::keyspace::Keyspace;
 
 #[cfg(test)]
@@ -30,7 +31,7 @@ mod tests;
 /// Bytes before the first effect.
 pub(crate) const HEADER_SIZE: usize = 1 + size_of::<u64>() + size_of::<u32>();
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// An open batch. Its buffers are used again. Owner: slice.
 #[derive(Debug, Default)]
@@ -53,6 +54,9 @@ impl Batch {
             Some((db, key)) => self.touched.push(keyspace.hash(db, key)),
             // One floor for the whole slice: which keys were there is no longer known.
             None => self.floor = true,
+        }
+        if let Some((db, key)) = effect.second_place() {
+            self.touched.push(keyspace.hash(db, key));
         }
     }
 
@@ -133,6 +137,7 @@ impl<'a> BatchReader<'a> {
         let (version, rest) = body.split_first().ok_or(DecodeError::Truncated)?;
         let op_max = match *version {
             1 => OP_MAX_VERSION_1,
+            2 => OP_MAX_VERSION_2,
             VERSION => OP_MAX,
             version => return Err(DecodeError::UnknownVersion { version, newest: VERSION }),
         };

@@ -133,7 +133,7 @@ impl WriteCx<'_> {
     /// before it deletes.
     pub fn apply(&mut self, effect: Effect<'_>) {
         let (db, key) = effect.place().expect("an effect on all keys goes to all slices");
-        let may_create = matches!(effect, Effect::PutString { .. } | Effect::SetRange { .. });
+        let may_create = effect.may_create();
         let is_new = may_create
             && self.notify_classes.contains(Class::New)
             && self.spaces.find(db, key).is_none();

@@ -19,6 +19,7 @@ use crate::cursor::{Cursor, Position};
 use crate::slot::slot_of;
 pub(crate) use crate::table::{AccessPolicy, Entry};
 use crate::table::{KeyHasher, Memory, Place, Table};
+use crate::values::{self, EncodingLimits, Type};
 
 mod change;
 mod garbage;
@@ -36,6 +37,9 @@ pub struct Keyspace {
     databases: Vec<Table>,
     hasher: KeyHasher,
     garbage: Garbage,
+    limits: EncodingLimits,
+    /// For bytes that are built and copied.
+    scratch: Vec<u8>,
 }
 
 /// It moves from the thread that recovered it to that of its core, as a whole.
@@ -52,7 +56,30 @@ impl Keyspace {
         assert!(slots.start < slots.end && slots.end <= SLOTS);
         let databases = (0..DATABASES).map(|_| Table::new(slots.clone())).collect();
         let hasher = KeyHasher::new(seed);
-        Self { slots, seed, databases, hasher, garbage: Garbage::default() }
+        Self {
+            slots,
+            seed,
+            databases,
+            hasher,
+            garbage: Garbage::default(),
+            limits: EncodingLimits::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Up to where values are stored as bytes, from now on. What is stored stays as it is.
+    pub fn set_limits(&mut self, limits: EncodingLimits) {
+        self.limits = limits;
+    }
+
+    /// Up to where values are stored as bytes.
+    pub fn limits(&self) -> &EncodingLimits {
+        &self.limits
+    }
+
+    /// Hashes keys, members and fields.
+    pub(crate) fn hasher(&self) -> &KeyHasher {
+        &self.hasher
     }
 
     pub fn slots(&self) -> Range<u16> {
@@ -213,10 +240,11 @@ impl Keyspace {
         let mut sums = [0u64; 2];
         for db in 0..DATABASES {
             self.for_each(db, &mut |entry| {
-                let string = entry.string().expect("there are only strings");
-                for (sum, hasher) in sums.iter_mut().zip(&hashers) {
-                    let mut hasher = hasher.build_hasher();
+                let is_list = entry.kind() == Type::List;
+                for (sum, state) in sums.iter_mut().zip(&hashers) {
+                    let mut hasher = state.build_hasher();
                     hasher.write_u64(u64::from(db));
+                    hasher.write_u64(entry.kind() as u64);
                     hasher.write_u64(
                         entry.expire_ms().map_or(0, |_| 1) | u64::from(entry.is_raw()) << 1,
                     );
@@ -224,7 +252,18 @@ impl Keyspace {
                     // A hasher does not promise to see where one write ends.
                     hasher.write_u64(entry.key().len() as u64);
                     hasher.write(entry.key());
-                    hasher.write(string);
+                    let (mut parts, mut index) = (0u64, 0u64);
+                    values::for_each_part(entry, &mut |part| {
+                        let mut part_hasher = state.build_hasher();
+                        part_hasher.write_u64(index);
+                        for bytes in part {
+                            part_hasher.write_u64(bytes.len() as u64);
+                            part_hasher.write(bytes);
+                        }
+                        parts = parts.wrapping_add(part_hasher.finish());
+                        index += u64::from(is_list);
+                    });
+                    hasher.write_u64(parts);
                     *sum = sum.wrapping_add(hasher.finish());
                 }
             });

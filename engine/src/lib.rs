@@ -22,6 +22,7 @@ mod cursor;
 mod keyspace;
 mod slot;
 mod table;
+mod values;
 
 mod batch;
 mod effect;
@@ -48,7 +49,7 @@ pub use command::{
 pub use commands::{FAMILIES, encoding};
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use cursor::{Cursor, Position};
-pub use effect::{DecodeError, Effect};
+pub use effect::{DecodeError, Effect, Elements, ElementsBuf, End};
 pub use error::{CommandError, until_nul};
 pub use expiry::{expire, expire_key, expire_size_max};
 pub use glob::matches_glob;
@@ -59,3 +60,4 @@ pub use reply::ReplySink;
 pub use slot::slot_of;
 pub use space::{Space, Spaces};
 pub use table::{AccessPolicy, Entry, Memory};
+pub use values::{EncodingLimits, Type};

@@ -26,7 +26,7 @@ fn the_bytes_of_a_batch_are_those_of_the_format() {
     batch.append(&Effect::Delete { db: 15, key: b"gone" }, &keyspace);
     batch.append(&Effect::FlushDatabase { db: 1 }, &keyspace);
     batch.append(&Effect::FlushAll, &keyspace);
-    let golden = b"\x02\x08\x07\x06\x05\x04\x03\x02\x01\x10\0\0\0\
+    let golden = b"\x03\x08\x07\x06\x05\x04\x03\x02\x01\x10\0\0\0\
                    \x01\x00\x01k\x01v\
                    \x02\x0f\x04gone\
                    \x03\x01\
@@ -81,7 +81,7 @@ fn an_attachment_comes_back_with_effects_or_without() {
     batch.append(&Effect::FlushAll, &keyspace);
     assert!(batch.take_floor());
     batch.close_into(2, b"\x04", &mut body);
-    assert_eq!(body, b"\x02\x02\0\0\0\0\0\0\0\x01\0\0\0\x04\x04");
+    assert_eq!(body, b"\x03\x02\0\0\0\0\0\0\0\x01\0\0\0\x04\x04");
     let mut reader = BatchReader::new(&body).expect("this build wrote it");
     assert_eq!(reader.attachment(), b"\x04");
     assert_eq!(reader.next(), Some(Ok(Effect::FlushAll)));
@@ -90,19 +90,19 @@ fn an_attachment_comes_back_with_effects_or_without() {
 
 #[test]
 fn a_body_of_another_version_is_refused_by_its_number() {
-    for version in [0, 3, 255] {
+    for version in [0, 4, 255] {
         let mut body = vec![version];
         body.extend_from_slice(&[0; 12]);
-        let error = BatchReader::new(&body).expect_err("only versions 1 and 2 exist");
-        assert_eq!(error, DecodeError::UnknownVersion { version, newest: 2 });
+        let error = BatchReader::new(&body).expect_err("only versions 1 to 3 exist");
+        assert_eq!(error, DecodeError::UnknownVersion { version, newest: 3 });
     }
-    let error = DecodeError::UnknownVersion { version: 3, newest: 2 };
-    assert_eq!(error.to_string(), "batch format version 3 is unknown; this build reads up to 2");
+    let error = DecodeError::UnknownVersion { version: 4, newest: 3 };
+    assert_eq!(error.to_string(), "batch format version 4 is unknown; this build reads up to 3");
 }
 
 #[test]
 fn a_body_shorter_than_its_header_says_is_refused() {
-    let body = b"\x02\0\0\0\0\0\0\0\0\x02\0\0\0\x04\x04";
+    let body = b"\x03\0\0\0\0\0\0\0\0\x02\0\0\0\x04\x04";
     for size in 0..body.len() {
         let error = BatchReader::new(&body[..size]).expect_err("it is cut");
         assert_eq!(error, DecodeError::Truncated);
@@ -116,7 +116,7 @@ fn a_body_shorter_than_its_header_says_is_refused() {
 
 #[test]
 fn nothing_is_read_after_an_effect_that_is_not_one() {
-    let mut body = vec![2, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
+    let mut body = vec![3, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
     body.extend_from_slice(&[4, 99, 4, 4]);
     let effects: Vec<_> = BatchReader::new(&body).expect("the header is whole").collect();
     assert_eq!(effects, [Ok(Effect::FlushAll), Err(DecodeError::UnknownEffect { op: 99 })]);
@@ -143,6 +143,15 @@ fn the_gate_is_told_of_each_key_written_once() {
 }
 
 #[test]
+fn a_body_of_version_2_is_read_without_the_effects_that_came_later() {
+    let body = b"\x02\0\0\0\0\0\0\0\0\x02\0\0\0\x04\x04";
+    assert_eq!(BatchReader::new(body).expect("it is whole").count(), 2);
+    let push = b"\x02\0\0\0\0\0\0\0\0\x06\0\0\0\x0b\0\x01k\x01\0";
+    let mut effects = BatchReader::new(push).expect("the size fits");
+    assert_eq!(effects.next(), Some(Err(DecodeError::UnknownEffect { op: 11 })));
+}
+
+#[test]
 fn a_closed_batch_is_empty_and_writes_into_the_buffer_it_was_given() {
     let keyspace = keyspace();
     let mut batch = Batch::default();
@@ -154,12 +163,12 @@ fn a_closed_batch_is_empty_and_writes_into_the_buffer_it_was_given() {
     body.extend_from_slice(b"the body of an earlier entry");
     let buffer = body.as_ptr();
     batch.close_into(5, b"", &mut body);
-    assert_eq!(body, b"\x02\x05\0\0\0\0\0\0\0\x01\0\0\0\x04");
+    assert_eq!(body, b"\x03\x05\0\0\0\0\0\0\0\x01\0\0\0\x04");
     assert_eq!((batch.is_empty(), batch.effect_count(), batch.len()), (true, 0, 0));
 
     batch.append(&Effect::FlushAll, &keyspace);
     let body = close(&mut batch, 6);
-    assert_eq!(body, b"\x02\x06\0\0\0\0\0\0\0\x01\0\0\0\x04");
+    assert_eq!(body, b"\x03\x06\0\0\0\0\0\0\0\x01\0\0\0\x04");
     assert_eq!(body.as_ptr(), buffer);
 }
 

@@ -265,6 +265,6 @@ fn type_of_key(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> 
 }
 
 /// As TYPE and SCAN call it.
-pub(super) fn type_name(_: Entry<'_>) -> &'static str {
-    "string"
+pub(super) fn type_name(entry: Entry<'_>) -> &'static str {
+    entry.kind().name()
 }

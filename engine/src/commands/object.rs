@@ -142,6 +142,9 @@ const EMBEDDED_SIZE_MAX: usize = 44;
 
 /// What Redis would tell: a string that was changed in place is raw, whatever it spells.
 pub fn encoding(entry: Entry<'_>) -> &'static str {
+    if let Some(encoding) = entry.form().encoding() {
+        return encoding;
+    }
     match entry.string() {
         Some(_) if entry.is_raw() => "raw",
         Some(value) if parse_integer(value).is_some() => "int",

@@ -12,7 +12,7 @@ use super::FAMILIES;
 use crate::batch::BatchReader;
 use crate::command::{Command, Runs};
 use crate::context::{AccessMode, Args, ReadCx, Run, WriteCx};
-use crate::effect::Effect;
+use crate::effect::{Effect, Elements, End};
 use crate::error::CommandError;
 use crate::expiry::{expire, expire_key, expire_size_max};
 use crate::keyspace::{AccessPolicy, Keyspace};
@@ -228,7 +228,60 @@ fn print(effect: &Effect<'_>) -> String {
         Effect::FlushDatabase { db } => format!("flush {db}"),
         Effect::FlushAll => "flush all".into(),
         Effect::SwapDatabases { first, second } => format!("swap {first} {second}"),
+        Effect::Rename { db, key, new_db, new_key } => {
+            format!("rename {db} {} {new_db} {}", word(key), word(new_key))
+        }
+        _ => print_on_value(effect),
     }
+}
+
+/// Effects on values that are no strings: what is done, the database, the key, then the words.
+fn print_on_value(effect: &Effect<'_>) -> String {
+    let (db, key) = effect.place().expect("it is on one key");
+    let words = |elements: Elements<'_>| {
+        elements.iter().map(|element| format!(" {}", word(element))).collect::<String>()
+    };
+    let side = |end| if end == End::Left { "left" } else { "right" };
+    let at = |time: Option<u64>| time.map_or_else(String::new, |time| format!(" at {time}"));
+    let (name, rest) = match *effect {
+        Effect::ListPush { end, elements, .. } => (format!("push {}", side(end)), words(elements)),
+        Effect::ListPop { end, count, .. } => (format!("pop {}", side(end)), format!(" {count}")),
+        Effect::ListSet { index, element, .. } => {
+            ("element".into(), format!(" {index} {}", word(element)))
+        }
+        Effect::ListInsert { index, element, .. } => {
+            ("insert".into(), format!(" {index} {}", word(element)))
+        }
+        Effect::ListRemove { indexes, .. } => {
+            let index = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+            let indexes = indexes.iter().map(|bytes| format!(" {}", index(bytes)));
+            ("take".into(), indexes.collect())
+        }
+        Effect::SetAdd { members, .. } => ("add".into(), words(members)),
+        Effect::SetRemove { members, .. } => ("remove".into(), words(members)),
+        Effect::HashSet { pairs, expire_ms, .. } => {
+            ("fields".into(), words(pairs) + &at(expire_ms))
+        }
+        Effect::HashRemove { fields, .. } => ("drop".into(), words(fields)),
+        Effect::HashExpire { fields, expire_ms, .. } => {
+            ("field-expire".into(), words(fields) + &at(expire_ms))
+        }
+        Effect::ZsetAdd { pairs, .. } => {
+            let score = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+            let pairs =
+                pairs.pairs().map(|(bits, member)| format!(" {} {}", score(bits), word(member)));
+            ("score".into(), pairs.collect())
+        }
+        Effect::ZsetRemove { members, .. } => ("unscore".into(), words(members)),
+        Effect::ZsetRemoveRange { rank, count, .. } => {
+            ("unscore-range".into(), format!(" {rank} {count}"))
+        }
+        Effect::PutValue { payload, expire_ms, .. } => {
+            ("value".into(), format!(" {}", payload.len()) + &at(expire_ms))
+        }
+        _ => unreachable!("effects on strings and keys are printed elsewhere"),
+    };
+    format!("{name} {db} {}{rest}", word(key))
 }
 
 /// A word as scripts spell it.

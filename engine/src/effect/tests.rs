@@ -113,7 +113,7 @@ fn bytes_that_are_not_an_effect_are_refused_with_the_reason() {
     for (bytes, error) in [
         (&b""[..], DecodeError::Truncated),
         (b"\x00", DecodeError::UnknownEffect { op: 0 }),
-        (b"\x0b\x00", DecodeError::UnknownEffect { op: 11 }),
+        (b"\x1f\x00", DecodeError::UnknownEffect { op: 31 }),
         (b"\x06\x00\x01k\0\0\0\0\0\0\0", DecodeError::Truncated),
         (
             b"\x09\x00\x01k\x80\x80\x80\x80\x02\x01b",

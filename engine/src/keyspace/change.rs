@@ -6,7 +6,12 @@ use base::limits::{DATABASES, STRING_SIZE_MAX};
 
 use super::Keyspace;
 use crate::effect::Effect;
-use crate::table::{Attributes, EntryBox, INLINE_SIZE_MAX, Place, Table};
+use crate::table::{Attributes, Entry, EntryBox, INLINE_SIZE_MAX, Place, Table};
+use crate::values::{Form, Type, Undo};
+
+mod collections;
+
+use collections::wrong_type;
 
 /// What [`Keyspace::undo`] needs to take one effect back.
 #[derive(Debug)]
@@ -34,6 +39,22 @@ enum Restore {
         db: u16,
         key: Box<[u8]>,
         expire_ms: Option<u64>,
+    },
+    /// An object changed in place.
+    Object {
+        db: u16,
+        key: Box<[u8]>,
+        undo: Undo,
+    },
+    /// An object was emptied, which took the key away.
+    Emptied {
+        db: u16,
+        entry: EntryBox,
+        undo: Undo,
+    },
+    Rename {
+        from: (u16, Box<[u8]>),
+        to: (u16, Box<[u8]>),
     },
     /// A large string changed in place.
     Buffer {
@@ -79,6 +100,16 @@ pub enum ReplayError {
     AppendToAbsentKey { db: u16, size: usize },
     #[error("an effect makes a string of {size} bytes, which is above the limit")]
     StringTooLong { size: usize },
+    #[error(
+        "an effect is for a {wanted}, but a key of {size} bytes in database {db} holds a {held}"
+    )]
+    WrongType { db: u16, size: usize, wanted: &'static str, held: &'static str },
+    #[error("an effect changes a key of {size} bytes that database {db} does not hold")]
+    ChangeOfAbsentKey { db: u16, size: usize },
+    #[error("an effect does not fit the value of a key of {size} bytes in database {db}: {reason}")]
+    UnfitForValue { db: u16, size: usize, reason: &'static str },
+    #[error("an effect renames to a key of {size} bytes that database {db} holds")]
+    RenameToPresentKey { db: u16, size: usize },
     #[error("an effect is about a key of slot {slot}, which this slice does not hold")]
     SlotOfAnotherSlice { slot: u16 },
 }
@@ -113,14 +144,16 @@ impl Keyspace {
     /// [`maintain`](Self::maintain).
     pub fn discard(&mut self, inverse: Inverse) {
         match inverse.0 {
-            Restore::Replace { entry, .. } | Restore::Insert { entry, .. } => {
-                self.garbage.take_entry(entry);
-            }
+            Restore::Replace { entry, .. }
+            | Restore::Insert { entry, .. }
+            | Restore::Emptied { entry, .. } => self.garbage.take_entry(entry),
             Restore::Tables(tables) => {
                 tables.into_iter().for_each(|(_, table)| self.garbage.take_table(table));
             }
             Restore::Remove { .. }
             | Restore::Expire { .. }
+            | Restore::Object { .. }
+            | Restore::Rename { .. }
             | Restore::Buffer { .. }
             | Restore::Swap { .. } => {}
         }
@@ -159,6 +192,13 @@ impl Keyspace {
                 self.databases.swap(usize::from(first), usize::from(second));
                 Ok(Some(Restore::Swap { first, second }))
             }
+            Effect::PutValue { db, key, payload, expire_ms } => {
+                self.put_value(db, key, payload, expire_ms, keep)
+            }
+            Effect::Rename { db, key, new_db, new_key } => {
+                self.rename((db, key), (new_db, new_key), keep)
+            }
+            _ => self.change_value(effect, keep),
         }
     }
 
@@ -183,18 +223,19 @@ impl Keyspace {
     ) -> Result<Option<Restore>, ReplayError> {
         let place = self.checked_place(key)?;
         let overwrite = |entry: &mut EntryBox| {
-            if keep == Keep::No && entry.overwrite(value, expire_ms) {
+            let is_string = entry.view().form() == Form::String;
+            if keep == Keep::No && is_string && entry.overwrite(value, expire_ms) {
                 return None;
             }
             let access = entry.view().access();
-            let attributes = Attributes { expire_ms, is_raw: false, access };
-            Some(mem::replace(entry, EntryBox::string(key, value, attributes)))
+            let attributes = Attributes { expire_ms, access, ..Attributes::default() };
+            Some(mem::replace(entry, EntryBox::packed(key, value, attributes)))
         };
         match self.database_mut(db).update(place, key, overwrite) {
             Some(old) => Ok(old.map(|entry| Restore::Replace { db, entry })),
             None => {
                 let attributes = Attributes { expire_ms, ..Attributes::default() };
-                let entry = EntryBox::string(key, value, attributes);
+                let entry = EntryBox::packed(key, value, attributes);
                 self.insert(db, place, entry);
                 Ok(keep.then(|| Restore::Remove { db, key: key.into() }))
             }
@@ -216,6 +257,9 @@ impl Keyspace {
     ) -> Result<Option<Restore>, ReplayError> {
         let place = self.checked_place(key)?;
         let old = self.database(db).find(place, key);
+        if let Some(held) = old.map(Entry::kind).filter(|kind| *kind != Type::String) {
+            return Err(wrong_type(db, key, Type::String, held));
+        }
         let old_size = old.and_then(|entry| entry.string()).map_or(0, <[u8]>::len);
         let start = match offset {
             Offset::At(offset) => offset,
@@ -289,6 +333,19 @@ impl Keyspace {
                 let unpatch = |entry: &mut EntryBox| buffer.undo(entry);
                 let done = self.database_mut(db).update(place, &key, unpatch);
                 done.expect("a string that was written into is there until it is undone");
+            }
+            Restore::Object { db, key, undo } => self.undo_object(db, &key, undo),
+            Restore::Emptied { db, entry, undo } => {
+                let key: Box<[u8]> = entry.view().key().into();
+                let place = self.place(&key);
+                self.insert(db, place, entry);
+                self.undo_object(db, &key, undo);
+            }
+            Restore::Rename { from, to } => {
+                let (to_place, from_place) = (self.place(&to.1), self.place(&from.1));
+                let entry = self.database_mut(to.0).remove(to_place, &to.1);
+                let entry = entry.expect("what was renamed is there until it is undone");
+                self.insert(from.0, from_place, entry.renamed(&from.1));
             }
             Restore::Tables(tables) => {
                 for (db, table) in tables {

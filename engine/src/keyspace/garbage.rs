@@ -40,10 +40,21 @@ impl Garbage {
     /// Frees some. True if there is more.
     pub(super) fn free(&mut self, budget: &mut usize) -> bool {
         while 0 < *budget {
-            if let Some(entry) = self.entries.pop_front() {
+            if let Some(entry) = self.entries.front_mut() {
                 let size = entry.view().size();
-                self.entries_size -= size;
-                *budget = budget.saturating_sub(size / BYTES_PER_ENTRY);
+                let is_more = match entry.object_mut() {
+                    Some(object) => object.free(budget),
+                    None => {
+                        *budget = budget.saturating_sub(size / BYTES_PER_ENTRY);
+                        false
+                    }
+                };
+                let left = if is_more { entry.view().size() } else { 0 };
+                self.entries_size = self.entries_size - size + left;
+                if is_more {
+                    return true;
+                }
+                self.entries.pop_front();
             } else if let Some(table) = self.tables.front_mut() {
                 if table.free(budget) {
                     return true;

@@ -4,14 +4,18 @@
 //! bytes 0..8   the header: access word and flags, key size, value size
 //!  8 bytes     the key's size, if it does not fit the header
 //!  8 bytes     the expiry, if there is one
-//! 24 bytes     the buffer of the value, if the value is too large to be inline
+//! 24 bytes     the value, if it is an object or too large to be inline
 //! then         the key, then an inline value
 //! ```
+//!
+//! The form says what the value is and how it is stored: as bytes, inline or in a buffer of their
+//! own, or as an object.
 //!
 //! # Invariants
 //!
 //! * The sizes and flags of the header describe the allocation; its size is a multiple of 16.
-//! * A value is in a buffer of its own exactly if it is longer than `INLINE_SIZE_MAX`.
+//! * Bytes are in a buffer of their own exactly if they are longer than `INLINE_SIZE_MAX`.
+//! * An object form has an object of its type, a byte form has bytes.
 //! * An [`EntryBox`] is the only owner of its allocation.
 
 #![allow(unsafe_code, reason = "an entry's size is known at run time only")]
@@ -23,6 +27,8 @@ use std::marker::PhantomData;
 use std::mem;
 use std::ptr::NonNull;
 use std::slice;
+
+use crate::values::{Form, Object, Type};
 
 /// The longest value that lies in the allocation of its key.
 pub(crate) const INLINE_SIZE_MAX: usize = 1024;
@@ -41,12 +47,21 @@ const EXPIRES: u32 = 1 << 24;
 const RAW: u32 = 1 << 25;
 const LARGE: u32 = 1 << 26;
 const LONG_KEY: u32 = 1 << 27;
+const FORM_SHIFT: u32 = 28;
+const FORM_MASK: u32 = 0xf << FORM_SHIFT;
+
+/// A value that is not inline.
+#[derive(Debug)]
+enum Apart {
+    Bytes(Vec<u8>),
+    Object(Box<Object>),
+}
 
 const HEADER_SIZE: usize = size_of::<Header>();
 const _: () = assert!(HEADER_SIZE == 8);
 const _: () = assert!(INLINE_SIZE_MAX <= u16::MAX as usize);
-const _: () = assert!(align_of::<Vec<u8>>() <= align_of::<Header>());
-const _: () = assert!(size_of::<Vec<u8>>().is_multiple_of(8));
+const _: () = assert!(align_of::<Apart>() <= align_of::<Header>());
+const _: () = assert!(size_of::<Apart>() == 24);
 
 fn field_size(flags: u32, flag: u32, size: usize) -> usize {
     if flags & flag == 0 { 0 } else { size }
@@ -56,12 +71,12 @@ fn expire_offset(flags: u32) -> usize {
     HEADER_SIZE + field_size(flags, LONG_KEY, 8)
 }
 
-fn buffer_offset(flags: u32) -> usize {
+fn apart_offset(flags: u32) -> usize {
     expire_offset(flags) + field_size(flags, EXPIRES, 8)
 }
 
 fn key_offset(flags: u32) -> usize {
-    buffer_offset(flags) + field_size(flags, LARGE, size_of::<Vec<u8>>())
+    apart_offset(flags) + field_size(flags, LARGE, size_of::<Apart>())
 }
 
 /// Rounded as allocators round anyway, so that a value may grow a little in place.
@@ -79,11 +94,13 @@ pub(crate) struct Attributes {
     pub(crate) expire_ms: Option<u64>,
     pub(crate) is_raw: bool,
     pub(crate) access: u32,
+    pub(crate) form: Form,
 }
 
 impl Attributes {
     fn flags(self) -> u32 {
         (self.access & ACCESS_MASK)
+            | (self.form as u32) << FORM_SHIFT
             | if self.expire_ms.is_some() { EXPIRES } else { 0 }
             | if self.is_raw { RAW } else { 0 }
     }
@@ -129,24 +146,50 @@ impl<'a> Entry<'a> {
         self.bytes(key_offset(self.flags()), self.key_size())
     }
 
-    fn buffer(self) -> Option<&'a Vec<u8>> {
+    fn apart(self) -> Option<&'a Apart> {
         let flags = self.flags();
         if flags & LARGE == 0 {
             return None;
         }
-        // SAFETY: the flag says that a buffer is there, aligned, and it is borrowed for 'a.
-        Some(unsafe { &*self.at(buffer_offset(flags)).cast::<Vec<u8>>() })
+        // SAFETY: the flag says that it is there, aligned, and it is borrowed for 'a.
+        Some(unsafe { &*self.at(apart_offset(flags)).cast::<Apart>() })
+    }
+
+    /// What the value is and how it is stored.
+    #[inline]
+    pub(crate) fn form(self) -> Form {
+        Form::of((self.flags() >> FORM_SHIFT) as u8)
+    }
+
+    /// What the value is.
+    pub fn kind(self) -> Type {
+        self.form().kind()
     }
 
     /// The value, if it is a string.
+    #[inline]
     pub fn string(self) -> Option<&'a [u8]> {
-        Some(match self.buffer() {
-            Some(buffer) => buffer,
+        if self.flags() & FORM_MASK == 0 { self.packed() } else { None }
+    }
+
+    /// The value as it is stored, if it is stored as bytes.
+    pub(crate) fn packed(self) -> Option<&'a [u8]> {
+        match self.apart() {
+            Some(Apart::Bytes(buffer)) => Some(buffer),
+            Some(Apart::Object(_)) => None,
             None => {
                 let offset = key_offset(self.flags()) + self.key_size();
-                self.bytes(offset, usize::from(self.header().value_size))
+                Some(self.bytes(offset, usize::from(self.header().value_size)))
             }
-        })
+        }
+    }
+
+    /// The value, if it is stored as an object.
+    pub(crate) fn object(self) -> Option<&'a Object> {
+        match self.apart() {
+            Some(Apart::Object(object)) => Some(object),
+            Some(Apart::Bytes(_)) | None => None,
+        }
     }
 
     /// When it expires: milliseconds since 1970.
@@ -186,7 +229,12 @@ impl<'a> Entry<'a> {
 
     /// Bytes allocated for it.
     pub fn size(self) -> usize {
-        self.allocation_size() + self.buffer().map_or(0, Vec::capacity)
+        let apart = match self.apart() {
+            None => 0,
+            Some(Apart::Bytes(buffer)) => buffer.capacity(),
+            Some(Apart::Object(object)) => object.size(),
+        };
+        self.allocation_size() + apart
     }
 
     fn allocation_size(self) -> usize {
@@ -195,7 +243,12 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn attributes(self) -> Attributes {
-        Attributes { expire_ms: self.expire_ms(), is_raw: self.is_raw(), access: self.access() }
+        Attributes {
+            expire_ms: self.expire_ms(),
+            is_raw: self.is_raw(),
+            access: self.access(),
+            form: self.form(),
+        }
     }
 
     pub(super) fn address(self) -> *const u8 {
@@ -203,8 +256,17 @@ impl<'a> Entry<'a> {
     }
 
     pub(crate) fn check(self) {
-        let is_large = self.string().is_some_and(|value| INLINE_SIZE_MAX < value.len());
-        assert!(is_large == self.buffer().is_some());
+        match self.packed() {
+            Some(bytes) => {
+                assert!(!self.form().is_object());
+                assert!((INLINE_SIZE_MAX < bytes.len()) == self.apart().is_some());
+            }
+            None => {
+                let object = self.object().expect("what is not bytes is an object");
+                assert!(self.form() == object.form());
+                object.check();
+            }
+        }
     }
 }
 
@@ -238,20 +300,31 @@ impl EntryBox {
         entry
     }
 
-    /// An entry whose value has a buffer of its own.
+    /// An entry whose bytes have a buffer of their own.
     pub(crate) fn large(key: &[u8], value: Vec<u8>, attributes: Attributes) -> Self {
         assert!(INLINE_SIZE_MAX < value.len());
+        Self::apart(key, Apart::Bytes(value), attributes)
+    }
+
+    /// An entry that holds `object`, whose form it gets.
+    pub(crate) fn object(key: &[u8], object: Box<Object>, attributes: Attributes) -> Self {
+        let attributes = Attributes { form: object.form(), ..attributes };
+        Self::apart(key, Apart::Object(object), attributes)
+    }
+
+    fn apart(key: &[u8], value: Apart, attributes: Attributes) -> Self {
         let entry = Self::allocate(key, attributes, LARGE, 0);
         let flags = entry.view().flags();
-        let place = entry.view().at(buffer_offset(flags)).cast::<Vec<u8>>();
-        // SAFETY: the allocation has room for a buffer there, aligned; `allocate` left an empty
-        // one, which owns nothing and need not be dropped.
+        let place = entry.view().at(apart_offset(flags)).cast::<Apart>();
+        // SAFETY: the allocation has room for it there, aligned; `allocate` left an empty buffer,
+        // which owns nothing and need not be dropped.
         unsafe { place.write(value) };
         entry
     }
 
-    /// An entry that holds `value`.
-    pub(crate) fn string(key: &[u8], value: &[u8], attributes: Attributes) -> Self {
+    /// An entry that holds these bytes, whatever they mean.
+    pub(crate) fn packed(key: &[u8], value: &[u8], attributes: Attributes) -> Self {
+        assert!(!attributes.form.is_object());
         if value.len() <= INLINE_SIZE_MAX {
             Self::inline(key, value.len(), attributes, |bytes| bytes.copy_from_slice(value))
         } else {
@@ -282,8 +355,8 @@ impl EntryBox {
             unsafe { at(expire_offset(flags)).cast::<u64>().write(expire_ms) };
         }
         if large != 0 {
-            // SAFETY: the flag made room for the buffer, aligned.
-            unsafe { at(buffer_offset(flags)).cast::<Vec<u8>>().write(Vec::new()) };
+            // SAFETY: the flag made room for the value, aligned.
+            unsafe { at(apart_offset(flags)).cast::<Apart>().write(Apart::Bytes(Vec::new())) };
         }
         let offset = key_offset(flags);
         // SAFETY: the new allocation has room for the key there, and does not overlap it.
@@ -307,18 +380,83 @@ impl EntryBox {
         unsafe { slice::from_raw_parts_mut(place, size) }
     }
 
-    /// The buffer of a value that is not inline.
-    pub(crate) fn buffer_mut(&mut self) -> Option<&mut Vec<u8>> {
+    fn apart_mut(&mut self) -> Option<&mut Apart> {
         let view = self.view();
         let flags = view.flags();
         if flags & LARGE == 0 {
             return None;
         }
-        // SAFETY: the flag says that a buffer is there, aligned; it is borrowed with the entry.
-        Some(unsafe { &mut *view.at(buffer_offset(flags)).cast::<Vec<u8>>() })
+        // SAFETY: the flag says that it is there, aligned; it is borrowed with the entry.
+        Some(unsafe { &mut *view.at(apart_offset(flags)).cast::<Apart>() })
     }
 
-    /// Changes the value within the allocation, if it stays as large; the flag `raw` goes.
+    /// The buffer of bytes that are not inline.
+    pub(crate) fn buffer_mut(&mut self) -> Option<&mut Vec<u8>> {
+        match self.apart_mut()? {
+            Apart::Bytes(buffer) => Some(buffer),
+            Apart::Object(_) => None,
+        }
+    }
+
+    /// The value, if it is stored as an object.
+    pub(crate) fn object_mut(&mut self) -> Option<&mut Object> {
+        match self.apart_mut()? {
+            Apart::Object(object) => Some(object),
+            Apart::Bytes(_) => None,
+        }
+    }
+
+    /// Takes the object out, if there is one, and leaves an empty string.
+    pub(crate) fn take_object(&mut self) -> Option<Box<Object>> {
+        self.object_mut()?;
+        let attributes = Attributes { form: Form::String, ..self.view().attributes() };
+        let emptied = Self::packed(self.view().key(), b"", attributes);
+        let mut old = mem::replace(self, emptied);
+        let apart = old.apart_mut().expect("the object is there");
+        match mem::replace(apart, Apart::Bytes(Vec::new())) {
+            Apart::Object(object) => Some(object),
+            Apart::Bytes(_) => unreachable!("it was an object"),
+        }
+    }
+
+    /// Stores the value as an object.
+    pub(crate) fn set_object(&mut self, object: Box<Object>) {
+        *self = Self::object(self.view().key(), object, self.view().attributes());
+    }
+
+    /// Stores the value as these bytes, in a byte form.
+    pub(crate) fn set_packed(&mut self, form: Form, value: &[u8]) {
+        let attributes = Attributes { form, ..self.view().attributes() };
+        let is_kept = form == self.view().form();
+        if !(is_kept && self.overwrite(value, attributes.expire_ms)) {
+            *self = Self::packed(self.view().key(), value, attributes);
+        }
+    }
+
+    /// Changes bytes, which stay in their form. `scratch` serves inline ones.
+    pub(crate) fn edit<R>(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        change: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> R {
+        let form = self.view().form();
+        assert!(!form.is_object());
+        if let Some(buffer) = self.buffer_mut() {
+            let result = change(buffer);
+            if buffer.len() <= INLINE_SIZE_MAX {
+                let value = mem::take(buffer);
+                self.set_packed(form, &value);
+            }
+            return result;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(self.inline_mut());
+        let result = change(scratch);
+        self.set_packed(form, scratch);
+        result
+    }
+
+    /// Changes bytes within the allocation, if they stay as large; the flag `raw` goes.
     pub(crate) fn overwrite(&mut self, value: &[u8], expire_ms: Option<u64>) -> bool {
         let view = self.view();
         let flags = view.flags();
@@ -356,15 +494,31 @@ impl EntryBox {
         }
     }
 
-    /// The same with another expiry; takes the buffer over.
+    /// The same with another expiry; takes a value over that is not inline.
     fn with(&mut self, expire_ms: Option<u64>) -> Self {
         let attributes = Attributes { expire_ms, ..self.view().attributes() };
-        if let Some(buffer) = self.buffer_mut() {
-            let value = mem::take(buffer);
-            return Self::large(self.view().key(), value, attributes);
+        if let Some(apart) = self.apart_mut() {
+            let value = mem::replace(apart, Apart::Bytes(Vec::new()));
+            return Self::apart(self.view().key(), value, attributes);
         }
-        let value = self.view().string().expect("there are only strings");
-        Self::string(self.view().key(), value, attributes)
+        let value = self.view().packed().expect("what is inline is bytes");
+        Self::packed(self.view().key(), value, attributes)
+    }
+
+    /// The same value under another key.
+    pub(crate) fn renamed(mut self, key: &[u8]) -> Self {
+        let attributes = self.view().attributes();
+        if let Some(apart) = self.apart_mut() {
+            let value = mem::replace(apart, Apart::Bytes(Vec::new()));
+            return Self::apart(key, value, attributes);
+        }
+        Self::packed(key, self.view().packed().expect("what is inline is bytes"), attributes)
+    }
+
+    /// A copy of an entry that is stored as bytes.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        let view = self.view();
+        Some(Self::packed(view.key(), view.packed()?, view.attributes()))
     }
 
     pub(crate) fn set_raw(&mut self, is_raw: bool) {
@@ -376,8 +530,8 @@ impl EntryBox {
 impl Drop for EntryBox {
     fn drop(&mut self) {
         let layout = layout(self.view().allocation_size());
-        if let Some(buffer) = self.buffer_mut() {
-            drop(mem::take(buffer));
+        if let Some(apart) = self.apart_mut() {
+            drop(mem::replace(apart, Apart::Bytes(Vec::new())));
         }
         // SAFETY: it was allocated with this layout, and nothing else owns it.
         unsafe { alloc::dealloc(self.0.as_ptr().cast(), layout) };

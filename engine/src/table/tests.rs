@@ -41,7 +41,7 @@ impl Bench {
         let place = self.place(key);
         let attributes = Attributes { expire_ms, ..Attributes::default() };
         let moved = self.table.moved;
-        self.table.insert(place, EntryBox::string(key, b"value", attributes), &self.hasher);
+        self.table.insert(place, EntryBox::packed(key, b"value", attributes), &self.hasher);
         assert!(self.table.moved - moved <= MOVED_MAX as u64);
         assert_eq!(self.model.insert(key.to_vec(), expire_ms), None);
     }

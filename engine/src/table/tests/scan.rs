@@ -144,7 +144,7 @@ fn a_position_outside_the_slots_of_a_table_is_before_or_behind_them() {
         count
     };
     assert_eq!(count(&table, Position::START), 0);
-    table.insert(place, EntryBox::string(b"key", b"", Attributes::default()), &hasher);
+    table.insert(place, EntryBox::packed(b"key", b"", Attributes::default()), &hasher);
     assert_eq!(count(&table, Position::START), 1);
     assert_eq!(count(&table, Position::new(Slot(slot.0 - 1), (1 << HASH_BITS) - 1)), 1);
     assert_eq!(count(&table, Position::of_slot(slot)), 1);
