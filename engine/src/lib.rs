@@ -39,6 +39,7 @@ mod reply;
 mod space;
 
 mod commands;
+mod double;
 mod extended;
 mod glob;
 mod integer;

@@ -17,6 +17,7 @@ mod bucket;
 mod entry;
 mod maintain;
 mod prefetch;
+mod ranking;
 mod root;
 mod sample;
 mod segment;
@@ -34,6 +35,7 @@ use foldhash::quality::FixedState;
 pub use access::AccessPolicy;
 pub use entry::Entry;
 pub(crate) use entry::{Attributes, EntryBox, INLINE_SIZE_MAX};
+pub(crate) use ranking::{Edge, Ranking, Ranks};
 
 /// The place of members, fields and the like in a table of their own: it has one slot.
 pub(crate) const MEMBERS: Slot = Slot(0);

@@ -543,3 +543,30 @@ impl fmt::Debug for EntryBox {
         self.view().fmt(f)
     }
 }
+
+/// An entry by its address, which does not change while the entry is in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EntryPointer(NonNull<Header>);
+
+// SAFETY: it is an address; whoever reads what is there keeps that from changing meanwhile.
+unsafe impl Send for EntryPointer {}
+
+impl EntryPointer {
+    /// Points to nothing, and is never read through.
+    pub(super) const DANGLING: Self = Self(NonNull::dangling());
+
+    pub(super) fn to(entry: Entry<'_>) -> Self {
+        Self(entry.header)
+    }
+
+    pub(super) fn address(self) -> *const u8 {
+        self.0.as_ptr().cast()
+    }
+
+    /// # Safety
+    ///
+    /// The entry is neither freed nor changed for as long as `'a`.
+    pub(super) unsafe fn entry<'a>(self) -> Entry<'a> {
+        Entry { header: self.0, owner: PhantomData }
+    }
+}
