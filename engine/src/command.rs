@@ -74,6 +74,8 @@ pub enum Acl {
     PubSub,
     Connection,
     Transaction,
+    /// Lists, sets and sorted sets.
+    Collections,
 }
 
 /// The chapter of Redis's manual a command is in.
@@ -124,6 +126,8 @@ pub enum Logs {
     KeyPerArgument,
     /// A decimal fraction of any length.
     Fraction,
+    /// Its elements, or what [`crate::gathered_size_max`] tells.
+    Gathered,
 }
 
 impl<R: Runs> Command<R> {
@@ -163,7 +167,7 @@ impl<R: Runs> Command<R> {
         let arguments: usize = args.iter().map(|arg| EFFECT_OVERHEAD_MAX + arg.len()).sum();
         let base = HEADER_SIZE + EFFECT_OVERHEAD_MAX + INTEGER_SIZE_MAX + arguments;
         self.flags.iter().fold(base, |size, flag| match flag {
-            Flag::Logs(Logs::Values) => {
+            Flag::Logs(Logs::Values | Logs::Gathered) => {
                 let reaching =
                     self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
                 // A value may take a second effect, which names the key again.

@@ -3,12 +3,14 @@
 mod bitfield;
 mod bitmaps;
 mod databases;
+mod dump;
 mod expiry;
 mod keys;
 mod lcs;
 mod numbers;
 mod object;
 mod set;
+mod sort;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -21,18 +23,21 @@ use crate::error::CommandError;
 use crate::integer::parse_integer;
 
 pub use object::encoding;
+pub use sort::gathered_size_max;
 
 /// The families of commands on keys.
 pub const FAMILIES: &[&[Command<Run>]] = &[
     bitfield::FAMILY,
     bitmaps::FAMILY,
     databases::FAMILY,
+    dump::FAMILY,
     expiry::FAMILY,
     keys::FAMILY,
     lcs::FAMILY,
     numbers::FAMILY,
     object::FAMILY,
     set::FAMILY,
+    sort::FAMILY,
     strings::FAMILY,
 ];
 

@@ -26,6 +26,20 @@ pub enum CommandError {
     StringTooLong,
     #[error("ERR offset is out of range")]
     OffsetOutOfRange,
+    #[error("BUSYKEY Target key name already exists.")]
+    BusyKey,
+    #[error("ERR DUMP payload version or checksum are wrong")]
+    BadPayload,
+    #[error("ERR Bad data format")]
+    BadDataFormat,
+    #[error("ERR Invalid TTL value, must be >= 0")]
+    InvalidTimeToLive,
+    #[error("ERR Invalid IDLETIME value, must be >= 0")]
+    InvalidIdleTime,
+    #[error("ERR Invalid FREQ value, must be >= 0 and <= 255")]
+    InvalidFrequency,
+    #[error("ERR One or more scores can't be converted into double")]
+    ScoreNotANumber,
     #[error("ERR no such key")]
     NoSuchKey,
     #[error("ERR source and destination objects are the same")]

@@ -20,7 +20,6 @@ mod listpack;
 
 mod cursor;
 mod keyspace;
-#[allow(dead_code, unused_imports, reason = "what dumps and restores comes next")]
 mod rdb;
 mod slot;
 mod table;
@@ -49,7 +48,7 @@ pub use command::{
     Access, Acl, Arity, Command, Find, Flag, Group, Key, KeyFlag, KeySpec, Keys, Logs, Runs,
     is_sorted,
 };
-pub use commands::{FAMILIES, encoding};
+pub use commands::{FAMILIES, encoding, gathered_size_max};
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect, Elements, ElementsBuf, End};

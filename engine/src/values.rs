@@ -7,6 +7,7 @@
 mod hash;
 mod limits;
 mod list;
+mod payload;
 mod set;
 mod zset;
 
@@ -16,6 +17,7 @@ use crate::table::{Entry, EntryBox, KeyHasher};
 pub(crate) use hash::Fields;
 pub use limits::EncodingLimits;
 pub(crate) use list::Nodes;
+pub(crate) use payload::{is_payload, of_payload, payload_of};
 pub(crate) use set::Members;
 pub(crate) use zset::Ranking;
 
@@ -295,14 +297,4 @@ pub(crate) fn for_each_part(entry: Entry<'_>, visit: &mut dyn FnMut(&[&[u8]])) {
         Type::Hash => hash::for_each_part(entry, visit),
         Type::Zset => zset::for_each_part(entry, visit),
     }
-}
-
-/// The value of a payload, under `key`, that never expires: its type as in RDB files, then what
-/// that says.
-pub(crate) fn of_payload(
-    _key: &[u8],
-    _payload: &[u8],
-    _cx: &mut ChangeCx<'_>,
-) -> Result<EntryBox, Unfit> {
-    todo!()
 }

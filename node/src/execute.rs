@@ -89,6 +89,7 @@ impl Node {
             }
             engine::Run::Read(_)
             | engine::Run::Write(_)
+            | engine::Run::Varying { .. }
             | engine::Run::Plain(_)
             | engine::Run::Container(_) => {
                 let mut keys = command.keys(args).map(|key| topology.slice_of(slot_of(key)));
@@ -201,6 +202,7 @@ impl Node {
                 Ok(())
             }
             engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
+            engine::Run::Varying { .. } => unreachable!("the arguments told how it runs"),
         };
         self.stats.expired_keys += expired as u64;
         self.delete_hidden(task, now_ms);
@@ -366,13 +368,17 @@ impl Node {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        let value_size = |key: &[u8]| spaces.find(database, key).map_or(0, |entry| entry.size());
+        let value_size = |key: &[u8]| {
+            spaces.find(database, key).map_or(0, |entry| entry.payload_size_max())
+        };
         let logged = task.command.effect_size_max(task.args, &value_size);
         let expired = match has_expiring {
             true => engine::expire_size_max(&spaces, task.command, task.args, database, now_ms),
             false => 0,
         };
-        logged + expired
+        let gathered =
+            engine::gathered_size_max(&spaces, task.command, task.args, database, now_ms);
+        logged + expired + gathered
     }
 
     pub(crate) fn refuses_write(&self, task: &Task<'_>, now: Now) -> Option<RequestError> {
