@@ -34,7 +34,10 @@ pub enum Run {
     ReadAll(ReadHandler),
     WriteAll(WriteHandler),
     /// As one of the others; which one, the arguments tell.
-    Varying { access: Access, of: fn(Args<'_>) -> Run },
+    Varying {
+        access: Access,
+        of: fn(Args<'_>) -> Run,
+    },
     /// On nothing: it says what it always says.
     Plain(fn(&mut dyn ReplySink)),
     /// By its subcommand.

@@ -41,7 +41,7 @@ use code::{
 };
 pub(crate) use edit::{
     ListpackBuf, Splice, append, empty, insert, insert_all, push_back, push_front, remove,
-    remove_range, replace, truncate,
+    remove_range, replace, split_off, truncate,
 };
 
 const HEADER_SIZE: usize = 6;
@@ -149,7 +149,7 @@ impl Offset {
 }
 
 /// The bytes of a listpack, to be read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listpack<'a>(&'a [u8]);
 
 impl<'a> Listpack<'a> {

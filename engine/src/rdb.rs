@@ -8,7 +8,7 @@
 //! set or hash come in the order of our table. Only a hash with fields that expire has a later
 //! one, Valkey 9's. Layouts that older and newer servers wrote are read.
 //!
-//! Nothing that is read is trusted: a [`Decoder`](decode::Value) allocates no more than a fixed
+//! Nothing that is read is trusted: a [`Value`](decode::Value) allocates no more than a fixed
 //! multiple of the bytes that are there, checks every layout to its end, and gives elements one by
 //! one, so that no second copy of a large value is made.
 
@@ -21,7 +21,6 @@ mod string;
 mod tests;
 mod ziplist;
 
-pub(crate) use decode::Value;
 pub(crate) use encode::{Compression, Encoder};
 
 /// The first byte of a value: its type and layout. The numbers are Redis's.

@@ -16,7 +16,7 @@ use crate::table::{Entry, EntryBox, KeyHasher};
 
 pub(crate) use hash::Fields;
 pub use limits::EncodingLimits;
-pub(crate) use list::Nodes;
+pub(crate) use list::{ListView, Nodes};
 pub(crate) use payload::{is_payload, of_payload, payload_of};
 pub(crate) use set::Members;
 pub(crate) use zset::Ranking;
@@ -258,9 +258,13 @@ pub(crate) fn change(entry: &mut EntryBox, effect: &Effect<'_>, cx: &mut ChangeC
 
 /// Takes the last change of an object back.
 pub(crate) fn undo(entry: &mut EntryBox, undo: Undo, cx: &mut ChangeCx<'_>) {
+    // A list that lost much may be bytes now.
+    let undo = match undo {
+        Undo::List(undo) => return list::undo(entry, undo),
+        undo => undo,
+    };
     let object = entry.object_mut().expect("an object stays one until its change is undone");
     match (object, undo) {
-        (Object::List(nodes), Undo::List(undo)) => nodes.undo(undo, cx),
         (Object::Set(members), Undo::Set(undo)) => members.undo(undo, cx),
         (Object::Hash(fields), Undo::Hash(undo)) => fields.undo(undo, cx),
         (Object::Zset(ranking), Undo::Zset(undo)) => ranking.undo(undo, cx),

@@ -151,6 +151,22 @@ pub(crate) fn append(list: &mut Vec<u8>, other: Listpack<'_>) {
     write_header(list, count);
 }
 
+/// Cuts a listpack before an item, which `count` items are before, and returns what was from there
+/// on.
+pub(crate) fn split_off(list: &mut Vec<u8>, at: Offset, count: usize) -> Vec<u8> {
+    let view = Listpack::new(list);
+    let behind_count = view.len() - count;
+    let mut behind = Vec::with_capacity(HEADER_SIZE + list.len() - at.0);
+    behind.resize(HEADER_SIZE, 0);
+    behind.extend_from_slice(&list[at.0..]);
+    write_header(&mut behind, behind_count);
+    list.truncate(at.0);
+    list.push(END);
+    list.shrink_to_fit();
+    write_header(list, count);
+    behind
+}
+
 /// Makes a listpack from the left to the right.
 #[derive(Clone, Debug)]
 pub(crate) struct ListpackBuf {

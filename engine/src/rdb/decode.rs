@@ -189,7 +189,9 @@ enum PartLayout {
 #[derive(Debug)]
 pub(crate) enum Part<'a> {
     Element(&'a [u8]),
-    /// A listpack with something in it.
+    /// An element that is a node of its own, because it is large.
+    Node(&'a [u8]),
+    /// A node that is a listpack with something in it.
     Packed(&'a [u8]),
 }
 
@@ -219,7 +221,10 @@ impl Parts<'_> {
                 if element.is_empty() && matches!(self.layout, PartLayout::Node) {
                     return Err(BadFormat);
                 }
-                return Ok(Some(Part::Element(element)));
+                return Ok(Some(match self.layout {
+                    PartLayout::Node => Part::Node(element),
+                    PartLayout::Element | PartLayout::Ziplist => Part::Element(element),
+                }));
             }
             let bytes = match self.layout {
                 PartLayout::Ziplist => Cow::Owned(ziplist_to_listpack(&stored.into_bytes()?)?),

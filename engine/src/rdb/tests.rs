@@ -28,7 +28,9 @@ fn read(bytes: &[u8]) -> Result<Plain, BadFormat> {
             let mut elements = Vec::new();
             while let Some(part) = parts.next()? {
                 match part {
-                    Part::Element(element) => elements.push(element.to_vec()),
+                    Part::Element(element) | Part::Node(element) => {
+                        elements.push(element.to_vec());
+                    }
                     Part::Packed(listpack) => elements.extend(items(listpack)),
                 }
             }

@@ -4,11 +4,12 @@
 //! what grows, the way commands make it grow; an element that is there twice is seen when fewer
 //! are there in the end than came.
 
-use super::{ChangeCx, EncodingLimits, Form, Type, Unfit, change, empty, len};
+use super::list::Content;
+use super::{ChangeCx, EncodingLimits, Form, Nodes, Object, Type, Unfit, change, empty, len};
 use crate::effect::{Effect, ElementsBuf, End};
 use crate::intset::Intset;
 use crate::listpack::{Item, Listpack, Scratch};
-use crate::rdb::decode::{Part, Value};
+use crate::rdb::decode::{Part, Parts, Value};
 use crate::rdb::{BadFormat, Compression, Encoder, kind};
 use crate::table::{Attributes, Entry, EntryBox, KeyHasher};
 
@@ -31,23 +32,10 @@ pub(crate) fn of_payload(
     let packed = |form: Form, bytes: &[u8]| {
         EntryBox::packed(key, bytes, Attributes { form, ..Attributes::default() })
     };
-    let growing = |kind: Type| Growing::new(key, kind);
+    let growing = |kind: Type| Growing::of(empty(key, kind));
     match Value::decode(payload)? {
         Value::String(string) => Ok(packed(Form::String, &string)),
-        Value::List(mut parts) => {
-            let mut list = growing(Type::List);
-            while let Some(part) = parts.next()? {
-                match part {
-                    Part::Element(element) => list.put(&[element], cx)?,
-                    Part::Packed(bytes) => {
-                        for item in Listpack::new(bytes).iter() {
-                            list.put(&[item.bytes(&mut Scratch::default())], cx)?;
-                        }
-                    }
-                }
-            }
-            list.finish(cx)
-        }
+        Value::List(parts) => list_of(key, parts, cx),
         Value::IntSet(bytes) => {
             let intset = Intset::new(&bytes);
             if intset.len() <= limits.set_max_intset_entries {
@@ -122,6 +110,45 @@ pub(crate) fn of_payload(
     }
 }
 
+/// A larger node comes in element by element: no change of a list is to move so many bytes.
+const NODE_SIZE_MAX: usize = 64 * 1024;
+
+/// A list whose nodes are those of the payload, or, where it has none, as they come about.
+fn list_of(key: &[u8], mut parts: Parts<'_>, cx: &mut ChangeCx<'_>) -> Result<EntryBox, Unfit> {
+    let limit = cx.limits.list_max_listpack_size;
+    let mut nodes = Nodes::default();
+    let mut list = None;
+    while let Some(part) = parts.next()? {
+        match (part, &mut list) {
+            (Part::Packed(bytes), None) if bytes.len() <= NODE_SIZE_MAX => {
+                nodes.push_packed(bytes.to_vec());
+            }
+            (Part::Node(element), None) => nodes.push_plain(element.to_vec()),
+            (part, list) => {
+                let list = list.get_or_insert_with(|| match nodes.len() {
+                    0 => Growing::of(empty(key, Type::List)),
+                    _ => {
+                        let nodes = std::mem::take(&mut nodes);
+                        Growing::of(super::list::of_nodes(key, nodes, limit))
+                    }
+                });
+                match part {
+                    Part::Element(element) | Part::Node(element) => list.put(&[element], cx)?,
+                    Part::Packed(bytes) => {
+                        for item in Listpack::new(bytes).iter() {
+                            list.put(&[item.bytes(&mut Scratch::default())], cx)?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    match list {
+        Some(list) => list.finish(cx),
+        None => Ok(super::list::of_nodes(key, nodes, limit)),
+    }
+}
+
 /// Are these bytes a payload? Makes the value, and drops it.
 pub(crate) fn is_payload(payload: &[u8]) -> bool {
     let (hasher, limits) = (&KeyHasher::new(0), &EncodingLimits::default());
@@ -143,8 +170,7 @@ fn fits_zset(pack: Listpack<'_>, limits: &EncodingLimits) -> bool {
 }
 
 /// A collection that gets its elements by and by.
-struct Growing<'a> {
-    key: &'a [u8],
+struct Growing {
     kind: Type,
     entry: EntryBox,
     /// Elements to come into the entry together.
@@ -159,10 +185,10 @@ struct Growing<'a> {
 /// So many bytes come into a value together.
 const TOGETHER_SIZE: usize = 4096;
 
-impl<'a> Growing<'a> {
-    fn new(key: &'a [u8], kind: Type) -> Self {
-        let (entry, words) = (empty(key, kind), ElementsBuf::default());
-        Self { key, kind, entry, words, size: 0, expire_ms: None, count: 0 }
+impl Growing {
+    fn of(entry: EntryBox) -> Self {
+        let (kind, count) = (entry.view().kind(), len(entry.view()));
+        Self { kind, entry, words: ElementsBuf::default(), size: 0, expire_ms: None, count }
     }
 
     /// The fields that come now expire then.
@@ -186,7 +212,8 @@ impl<'a> Growing<'a> {
         if self.words.is_empty() {
             return Ok(());
         }
-        let (db, key, words) = (0, self.key, self.words.elements());
+        // The change of a value does not look at where it is.
+        let (db, key, words) = (0, &b""[..], self.words.elements());
         let effect = match self.kind {
             Type::List => Effect::ListPush { db, key, end: End::Right, elements: words },
             Type::Set => Effect::SetAdd { db, key, members: words },
@@ -249,9 +276,17 @@ pub(crate) fn payload_of(entry: Entry<'_>, compression: Compression) -> Vec<u8> 
 const CAPACITY_MAX: usize = 1 << 20;
 
 fn put_list(entry: Entry<'_>, encoder: &mut Encoder) {
-    encoder.kind(kind::LIST);
-    encoder.count(len(entry));
-    super::for_each_part(entry, &mut |part| encoder.string(part[0]));
+    let Some(Object::List(nodes)) = entry.object() else {
+        unreachable!("the form is a large list's")
+    };
+    encoder.kind(kind::LIST_NODES);
+    encoder.count(nodes.iter().len());
+    for node in nodes.iter() {
+        match node.content() {
+            Content::Packed(listpack) => encoder.packed_node(listpack.as_bytes()),
+            Content::Plain(element) => encoder.plain_node(element),
+        }
+    }
 }
 
 fn put_hash(entry: Entry<'_>, encoder: &mut Encoder) {
@@ -284,3 +319,6 @@ impl Entry<'_> {
 
 /// A type, counts, sizes.
 const PAYLOAD_OVERHEAD: usize = 64;
+
+#[cfg(test)]
+mod tests;
