@@ -83,6 +83,8 @@ pub enum Acl {
     PubSub,
     Connection,
     Transaction,
+    /// Lists, sets and sorted sets.
+    Collections,
 }
 
 /// The chapter of Redis's manual a command is in.
@@ -149,6 +151,8 @@ pub enum Logs {
     Parts,
     /// As many members of its key, which is the first argument, as the second says, or one.
     Drawn,
+    /// Its elements, or what [`crate::gathered_size_max`] tells.
+    Gathered,
 }
 
 impl<R: Runs> Command<R> {
@@ -188,7 +192,7 @@ impl<R: Runs> Command<R> {
         let arguments: usize = args.iter().map(|arg| EFFECT_OVERHEAD_MAX + arg.len()).sum();
         let base = HEADER_SIZE + EFFECT_OVERHEAD_MAX + INTEGER_SIZE_MAX + arguments;
         self.flags.iter().fold(base, |size, flag| match flag {
-            Flag::Logs(Logs::Values | Logs::Element | Logs::Parts) => {
+            Flag::Logs(Logs::Values | Logs::Gathered | Logs::Element | Logs::Parts) => {
                 let reaching =
                     self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
                 // A value may take a second effect, which names the key again.
@@ -238,7 +242,7 @@ impl<R: Runs> Command<R> {
                 ends[0].max(ends[1])
             }
             Ok(list) if logs(Logs::Indexes) => list.len() * INDEX_SIZE,
-            _ => entry.size(),
+            _ => entry.payload_size_max(),
         }
     }
 

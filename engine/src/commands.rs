@@ -4,6 +4,7 @@ mod bitfield;
 mod bitmaps;
 mod chosen;
 mod databases;
+mod dump;
 mod expiry;
 mod field_times;
 mod hashes;
@@ -17,6 +18,7 @@ mod object;
 mod scanning;
 mod set;
 mod sets;
+mod sort;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -30,12 +32,14 @@ use crate::error::CommandError;
 use crate::integer::parse_integer;
 
 pub use object::encoding;
+pub use sort::gathered_size_max;
 
 /// The families of commands on keys.
 pub const FAMILIES: &[&[Command<Run>]] = &[
     bitfield::FAMILY,
     bitmaps::FAMILY,
     databases::FAMILY,
+    dump::FAMILY,
     expiry::FAMILY,
     field_times::FAMILY,
     hashes::FAMILY,
@@ -49,6 +53,7 @@ pub const FAMILIES: &[&[Command<Run>]] = &[
     set::FAMILY,
     sets::FAMILY,
     sets::ALGEBRA,
+    sort::FAMILY,
     strings::FAMILY,
     zsets::FAMILY,
     zsets::algebra::FAMILY,

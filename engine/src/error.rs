@@ -41,6 +41,20 @@ pub enum CommandError {
     RankZero,
     #[error("ERR list exceeds maximum allowed number of elements (4294967295)")]
     ListTooLong,
+    #[error("BUSYKEY Target key name already exists.")]
+    BusyKey,
+    #[error("ERR DUMP payload version or checksum are wrong")]
+    BadPayload,
+    #[error("ERR Bad data format")]
+    BadDataFormat,
+    #[error("ERR Invalid TTL value, must be >= 0")]
+    InvalidTimeToLive,
+    #[error("ERR Invalid IDLETIME value, must be >= 0")]
+    InvalidIdleTime,
+    #[error("ERR Invalid FREQ value, must be >= 0 and <= 255")]
+    InvalidFrequency,
+    #[error("ERR One or more scores can't be converted into double")]
+    WeightNotANumber,
     #[error("ERR no such key")]
     NoSuchKey,
     #[error("ERR source and destination objects are the same")]

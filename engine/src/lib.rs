@@ -20,6 +20,7 @@ mod listpack;
 
 mod cursor;
 mod keyspace;
+mod rdb;
 mod slot;
 mod snapshot;
 mod table;
@@ -48,7 +49,7 @@ pub use command::{
     Access, Acl, Arity, Command, Find, Flag, Group, Key, KeyFlag, KeySpec, Keys, Logs, Runs,
     is_sorted,
 };
-pub use commands::{FAMILIES, encoding};
+pub use commands::{FAMILIES, encoding, gathered_size_max};
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect, Elements, ElementsBuf, End};

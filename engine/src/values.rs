@@ -9,6 +9,7 @@ mod hash;
 mod limits;
 mod list;
 mod parts;
+mod payload;
 mod set;
 mod zset;
 
@@ -19,6 +20,7 @@ pub(crate) use assembly::Assembly;
 pub(crate) use hash::{Fields, HashView};
 pub use limits::EncodingLimits;
 pub(crate) use list::{Direction, LEN_MAX as LIST_LEN_MAX, ListView, Nodes};
+pub(crate) use payload::{is_payload, of_payload, payload_of};
 pub(crate) use set::{Members, SetView};
 pub(crate) use zset::{Ranking, Scored, Zset};
 
@@ -315,14 +317,4 @@ pub(crate) fn for_each_part(entry: Entry<'_>, visit: &mut dyn FnMut(&[&[u8]])) {
         Type::Hash => hash::for_each_part(entry, visit),
         Type::Zset => zset::for_each_part(entry, visit),
     }
-}
-
-/// The value of a payload, under `key`, that never expires: its type as in RDB files, then what
-/// that says.
-pub(crate) fn of_payload(
-    _key: &[u8],
-    _payload: &[u8],
-    _cx: &mut ChangeCx<'_>,
-) -> Result<EntryBox, Unfit> {
-    todo!()
 }

@@ -91,6 +91,7 @@ impl Node {
             }
             engine::Run::Read(_)
             | engine::Run::Write(_)
+            | engine::Run::Varying { .. }
             | engine::Run::Plain(_)
             | engine::Run::Container(_) => {
                 let mut keys = command.keys(args).map(|key| topology.slice_of(slot_of(key)));
@@ -207,6 +208,7 @@ impl Node {
                 Ok(())
             }
             engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
+            engine::Run::Varying { .. } => unreachable!("the arguments told how it runs"),
         };
         self.stats.note_expired(expired);
         self.delete_hidden(task, hides, now_ms);
@@ -383,7 +385,9 @@ impl Node {
             true => engine::expire_size_max(&spaces, task.command, task.args, database, now_ms),
             false => 0,
         };
-        logged + expired
+        let gathered =
+            engine::gathered_size_max(&spaces, task.command, task.args, database, now_ms);
+        logged + expired + gathered
     }
 
     pub(crate) fn refuses_write(&self, task: &Task<'_>, now: Now) -> Option<RequestError> {

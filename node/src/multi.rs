@@ -308,7 +308,7 @@ impl Node {
             if let Run::Keys(run) = queued.command.run {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
-                slices.extend(&self.scope(run, queued.command, args).to_set());
+                slices.extend(&self.scope(run.with(args), queued.command, args).to_set());
                 room += queued.command.effect_size_max(args, &|_| 0) as u64;
             }
         }
@@ -467,6 +467,7 @@ impl Node {
             let failures = self.stats.commands_failed;
             match queued.command.run {
                 Run::Keys(run) => {
+                    let run = run.with(args);
                     let scope = self.scope(run, queued.command, args);
                     let caller = session.caller();
                     let task = Task {
@@ -581,10 +582,14 @@ impl Node {
                 for key in queued.command.keys(args) {
                     values += self.slices.value_size(database, key);
                 }
-                write = Some((queued.command, run));
+                write = Some((queued.command, run.with(args)));
             }
             let spaces = self.slices.many();
             expired += engine::expire_size_max(&spaces, queued.command, args, database, now_ms);
+            // What a command before it makes is among the values.
+            let gathered =
+                engine::gathered_size_max(&spaces, queued.command, args, database, now_ms);
+            values += gathered;
         }
         let Some((command, run)) = write else {
             return match expired {

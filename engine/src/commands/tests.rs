@@ -8,7 +8,7 @@ mod property;
 use base::Prng;
 use base::limits::{DATABASES, SLOTS, STRING_SIZE_MAX};
 
-use super::FAMILIES;
+use super::{FAMILIES, gathered_size_max};
 use crate::batch::BatchReader;
 use crate::command::{Command, Runs};
 use crate::context::{AccessMode, Args, ReadCx, Run, WriteCx};
@@ -102,7 +102,8 @@ impl Bench {
                 })
             };
             let expiry = expire_size_max(&spaces, command, args, db, now_ms);
-            expiry + command.effect_size_max(args, &size)
+            let gathered = gathered_size_max(&spaces, command, args, db, now_ms);
+            expiry + gathered + command.effect_size_max(args, &size)
         };
         let mut spaces = match spaces.as_mut_slice() {
             [Some(space)] => Spaces::one(space),
@@ -110,7 +111,8 @@ impl Bench {
         };
         expire(&mut spaces, command, args, db, now_ms, notify_classes, notes);
         let before = spaces.effect_count();
-        let result = match command.run {
+        let run = command.run.with(args);
+        let result = match run {
             Run::Read(handler) | Run::ReadAll(handler) => {
                 let spaces = &spaces;
                 let mut cx =
@@ -128,9 +130,10 @@ impl Bench {
                 Ok(())
             }
             Run::Container(_) => unreachable!("the arity of a container asks for a subcommand"),
+            Run::Varying { .. } => unreachable!("the arguments told which"),
         };
         assert!(result.is_ok() || spaces.effect_count() == before, "a refusal changes nothing");
-        let is_of_all = matches!(command.run, Run::ReadAll(_) | Run::WriteAll(_));
+        let is_of_all = matches!(command.run.with(args), Run::ReadAll(_) | Run::WriteAll(_));
         assert!(is_of_all || notes.hidden.is_empty());
         for (db, key) in std::mem::take(&mut notes.hidden) {
             let limit = ExpiryLimit::NONE;
@@ -152,12 +155,12 @@ impl Bench {
             for key in command.keys(args) {
                 places.extend((0..DATABASES).map(|db| space.keyspace.hash(db, key)));
             }
-            let is_of_all = matches!(command.run, Run::ReadAll(_) | Run::WriteAll(_));
+            let is_of_all = matches!(command.run.with(args), Run::ReadAll(_) | Run::WriteAll(_));
             for touched in space.batch.take_touched() {
                 assert!(is_of_all || places.contains(&touched), "a command writes keys it names");
             }
             let floor = space.batch.take_floor();
-            assert!(floor == 0 || matches!(command.run, Run::WriteAll(_)));
+            assert!(floor == 0 || matches!(command.run.with(args), Run::WriteAll(_)));
             if !space.batch.is_empty() {
                 let mut body = Vec::new();
                 space.batch.close_into(0, b"", &mut body);
@@ -395,6 +398,16 @@ fn bitmaps_reply_as_redis_does_and_log_what_they_change() {
 #[test]
 fn databases_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/databases.txt"));
+}
+
+#[test]
+fn dump_script() {
+    check(include_str!("../../testdata/dump.txt"));
+}
+
+#[test]
+fn sort_script() {
+    check(include_str!("../../testdata/sort.txt"));
 }
 
 #[test]
