@@ -22,6 +22,7 @@ mod ring;
 mod signals;
 
 pub mod files;
+pub mod housekeeping;
 pub mod listen;
 pub mod mesh;
 
