@@ -72,10 +72,8 @@ fn lay_out(root: &Path, tree: &Tree) {
     }
 }
 
-/// Red when (each was tried): the directory is not flushed before the manifest's rename; the manifest
-/// is written under its last name; the directory of the slice is not flushed after it; chunks of an
-/// old snapshot are removed before its manifest, or the directory is not flushed in between; an
-/// old snapshot is removed before the new one is durable.
+/// Red when: a directory is not flushed before the manifest's rename; any of those it lies in is not
+/// flushed after it; an old snapshot's chunks are removed without a flush after its manifest.
 #[test]
 fn a_power_cut_at_any_step_leaves_the_last_published_snapshot_or_a_newer_one() {
     let root = Path::new("/model");
