@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use base::{LogIndex, Map, SliceId, Term};
 use engine::{BatchReader, Keyspace, SnapshotLoader, Space};
 use raft::{ReplicaId, SingleVoter};
+use wal::snapshot::Manifest;
 use wal::{HardState, Record};
 
 use crate::attachment::{Attachment, Place, Places};
@@ -26,7 +27,6 @@ use crate::group::Group;
 use crate::history::History;
 use crate::planted::{Plant, Planted};
 use crate::slice::{Checksum, Slice};
-use crate::snapshots::SnapshotFacts;
 use crate::topology::Topology;
 
 /// The replica a node alone is.
@@ -167,7 +167,7 @@ impl SliceReplay {
     /// # Errors
     ///
     /// What is wrong with the snapshot.
-    pub fn restore(mut self, snapshot: &SnapshotFacts) -> Result<SliceRestore, String> {
+    pub fn restore(mut self, snapshot: &Manifest) -> Result<SliceRestore, String> {
         assert!(snapshot.slice == self.id);
         assert!(self.last == LogIndex::NONE && self.met == LogIndex::NONE);
         let (history, checksum) = History::decode(&snapshot.attachment)?;
