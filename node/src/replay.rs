@@ -42,6 +42,8 @@ pub struct SliceReplay {
     base: LogIndex,
     /// The last entry met in the logs.
     met: LogIndex,
+    /// The last entry that the logs may lack.
+    trimmed: LogIndex,
     /// It answers for entries that are applied.
     history: History,
     checksum: Checksum,
@@ -117,6 +119,7 @@ impl SliceReplay {
             last: LogIndex::NONE,
             base: LogIndex::NONE,
             met: LogIndex::NONE,
+            trimmed: LogIndex::NONE,
             history: History::default(),
             checksum: Checksum::default(),
             logged: 0,
@@ -349,6 +352,13 @@ impl SliceReplay {
         void: Option<LogIndex>,
         hard_states: &[HardState],
     ) -> Result<SliceStart, String> {
+        if self.base < self.trimmed {
+            return Err(format!(
+                "the log of slice {} was trimmed up to entry {}, because a snapshot held what it \
+                 did, but the newest that can be read holds entries up to {} only",
+                self.id, self.trimmed, self.base
+            ));
+        }
         let states = hard_states.iter().filter(|state| state.slice == self.id);
         let state = states.max_by_key(|state| state.term);
         let term = state.map_or(Term(0), |state| state.term);
@@ -408,8 +418,14 @@ impl LogReplay {
             }
             // Term and vote are gathered by the log itself, with those of the double slot.
             Record::HardState(_) => Ok(()),
-            // What it allows to be missing was missed by now, if no snapshot holds it.
-            Record::Trim { .. } => Ok(()),
+            Record::Trim { slice, last } => {
+                let replay = self.slices.iter_mut().find(|replay| replay.id == slice);
+                let replay = replay.ok_or_else(|| {
+                    format!("slice {slice} was trimmed, which this log does not hold")
+                })?;
+                replay.trimmed = replay.trimmed.max(last);
+                Ok(())
+            }
             Record::Truncate { .. } | Record::SnapshotMark { .. } => {
                 Err("a record kind that this version never writes".to_owned())
             }

@@ -25,6 +25,10 @@ const CHUNK_SIZE: usize = 512 * 1024;
 const CHUNKS_MAX: usize = 4;
 /// Entries walked in one turn.
 const ENTRIES_PER_TURN: usize = 512;
+/// A log may have so many times its share of `snapshot-log-size` before single slices are looked at,
+const LOG_SHARES: u64 = 3;
+/// so often: microseconds.
+const LOOK_US: u64 = 100_000;
 /// After a failure the next is tried only so much later: microseconds.
 const PATIENCE_US: u64 = 10_000_000;
 
@@ -70,6 +74,8 @@ pub(crate) struct Snapshots {
     kept: Vec<Kept>,
     /// Nothing is begun before: microseconds of the monotonic clock.
     resting_us: u64,
+    /// When it was last looked at who holds up the log.
+    looked_us: u64,
     /// A save that was asked for and is not complete.
     save: Option<Save>,
     pub(crate) saves: Saves,
@@ -145,6 +151,7 @@ impl Snapshots {
             queue: VecDeque::new(),
             kept,
             resting_us: 0,
+            looked_us: 0,
             save: None,
             saves: Saves {
                 last_ms: 0,
@@ -227,6 +234,7 @@ impl Node {
             return;
         }
         self.enqueue_due();
+        self.relieve_log(now);
         self.save_if_due(now);
         if self.snapshots.taking.is_none() {
             self.begin_snapshot(now);
@@ -262,6 +270,25 @@ impl Node {
             let logged = self.slices.group(slice).logged() - kept.logged;
             if growth.max(newest / 2) <= logged {
                 self.snapshots.enqueue(slice);
+            }
+        }
+    }
+
+    /// A log that outgrows its share is held up by slices that were not snapshotted for long. One
+    /// in which nothing has happened since is trimmed up to its newest snapshot.
+    fn relieve_log(&mut self, now: Now) {
+        let share = LOG_SHARES * self.settings.snapshot_log_size / u64::from(self.topology.cores());
+        if now.monotonic_us < self.snapshots.looked_us + LOOK_US || self.wal.size() <= share {
+            return;
+        }
+        self.snapshots.looked_us = now.monotonic_us;
+        for pin in self.wal.pinned(share) {
+            let newest = self.snapshots.kept[usize::from(pin.slice.0)].published.back();
+            match newest.map(|newest| newest.index) {
+                Some(index) if index == self.slices.group(pin.slice).last() => {
+                    self.wal.trim(pin.slice, index);
+                }
+                _ => self.snapshots.enqueue(pin.slice),
             }
         }
     }
@@ -394,6 +421,9 @@ impl Node {
                 let kept = &mut self.snapshots.kept[usize::from(slice.0)];
                 kept.add(Published { slice, index, size });
                 kept.logged = logged;
+                if let [older, _] = kept.published.make_contiguous() {
+                    self.wal.trim(slice, older.index);
+                }
                 self.finish_of_save(slice, now);
             }
             SnapshotEvent::Failed { .. } => {

@@ -112,7 +112,7 @@ impl Lane {
             return Some(Some(plan::remove(place, slice, index)));
         }
         let first = self.wanted.front()?;
-        let index = first.index();
+        let index = index_of(first);
         let begins = match first {
             SnapshotOutput::Chunk { number, .. } => *number == 0,
             // An empty slice has no chunk.
