@@ -63,6 +63,9 @@ pub(super) struct NodeLimit {
 /// The limit on a node's bytes if its elements are limited.
 const COUNTED_SIZE_MAX: usize = 8192;
 
+/// A node in which elements are replaced by longer ones may exceed the limit by this factor.
+const SET_LIMITS_MAX: usize = 4;
+
 /// Redis takes an element for this much larger than its bytes.
 const ELEMENT_OVERHEAD: usize = 8;
 
@@ -484,40 +487,52 @@ impl Nodes {
         self.replacing(at, keeps, |nodes| nodes.set_within(at, within, element, limit))
     }
 
+    /// Divides the elements around the new one as Redis does.
     fn set_within(&mut self, at: usize, within: usize, element: &[u8], limit: NodeLimit) {
         let node = &self.nodes[at];
-        let item = Item::of(element);
-        if let Content::Packed(list) = node.content() {
-            let rest = list.size() - node.get(within).encoded_size();
-            let size = rest + item.encoded_size();
-            let fits = size <= list.size() || !limit.is_exceeded(size, 0);
-            if fits && !limit.is_large(element.len()) {
-                let offset = place(list, within);
-                return self.node_mut(at, |node| listpack::replace(node.list_mut(), offset, item));
+        let is_large = limit.is_large(element.len());
+        match node.content() {
+            Content::Plain(_) if is_large => {
+                self.node_mut(at, |node| node.body = Body::Plain(element.to_vec()));
+            }
+            Content::Plain(_) => {
+                let next = self.nodes.get(at + 1);
+                if next.is_some_and(|next| next.allows(element.len(), limit)) {
+                    self.node_mut(at + 1, |next| next.insert(0, element, limit));
+                } else {
+                    self.insert_node(at + 1, Node::of(element, limit));
+                }
+                self.remove_node(at);
+            }
+            Content::Packed(list) => {
+                let item = Item::of(element);
+                let rest = list.size() - node.get(within).encoded_size();
+                let size = rest + item.encoded_size();
+                // Redis lets a node grow by this as much as it will.
+                if !is_large && (size <= list.size() || size <= SET_LIMITS_MAX * limit.size) {
+                    let offset = place(list, within);
+                    self.node_mut(at, |node| listpack::replace(node.list_mut(), offset, item));
+                } else {
+                    self.set_apart(at, within, Node::of(element, limit), limit);
+                }
             }
         }
-        // The node is taken apart, and what was around the element goes to its neighbours if that
-        // has room.
-        let mut at = at;
-        if 0 < within {
-            let behind = self.node_mut(at, |node| node.split_off(within));
-            at += 1;
-            self.insert_node(at, behind);
+    }
+
+    /// Replaces an element by a node of its own.
+    fn set_apart(&mut self, at: usize, within: usize, node: Node, limit: NodeLimit) {
+        if within + 1 < self.nodes[at].count as usize {
+            let behind = self.node_mut(at, |node| node.split_off(within + 1));
+            self.insert_node(at + 1, behind);
         }
-        if 1 < self.nodes[at].count {
-            self.node_mut(at, |node| node.remove_range(0..1));
-            self.insert_node(at, Node::of(element, limit));
-            self.merge(at + 1, limit);
-        } else {
+        self.insert_node(at + 1, node);
+        if within == 0 {
             self.remove_node(at);
-            self.insert_node(at, Node::of(element, limit));
+        } else {
+            self.node_mut(at, |node| node.remove_range(within..within + 1));
+            self.merge(at + 2, limit);
+            self.merge_with_previous(at, limit);
         }
-        self.merge(at, limit);
-        if 0 < within {
-            self.merge(at - 1, limit);
-            at -= 1;
-        }
-        self.merge_with_previous(at, limit);
     }
 
     fn merge_with_previous(&mut self, at: usize, limit: NodeLimit) {
