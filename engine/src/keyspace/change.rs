@@ -144,15 +144,19 @@ impl Keyspace {
     /// [`maintain`](Self::maintain).
     pub fn discard(&mut self, inverse: Inverse) {
         match inverse.0 {
-            Restore::Replace { entry, .. }
-            | Restore::Insert { entry, .. }
-            | Restore::Emptied { entry, .. } => self.garbage.take_entry(entry),
+            Restore::Replace { entry, .. } | Restore::Insert { entry, .. } => {
+                self.garbage.take_entry(entry);
+            }
+            Restore::Object { undo, .. } => self.discard_undo(undo),
+            Restore::Emptied { entry, undo, .. } => {
+                self.garbage.take_entry(entry);
+                self.discard_undo(undo);
+            }
             Restore::Tables(tables) => {
                 tables.into_iter().for_each(|(_, table)| self.garbage.take_table(table));
             }
             Restore::Remove { .. }
             | Restore::Expire { .. }
-            | Restore::Object { .. }
             | Restore::Rename { .. }
             | Restore::Buffer { .. }
             | Restore::Swap { .. } => {}

@@ -234,6 +234,30 @@ fn a_long_list_is_freed_in_parts() {
     assert_eq!(keyspace.memory().garbage, 0);
 }
 
+/// Fails when popped nodes are dropped where they go: nothing is left for later.
+#[test]
+fn what_is_cut_off_a_long_list_is_freed_in_parts() {
+    let (db, key) = (0, KEY);
+    let words: Vec<&[u8]> = vec![b"element"; 10_000];
+    let elements = Elements::Words(&words);
+    for (kept, end) in [(0, End::Left), (1, End::Left), (100, End::Right)] {
+        let mut keyspace = limited(1, 1);
+        let push = Effect::ListPush { db, key, end: End::Right, elements };
+        keyspace.replay(&push).expect("it fits");
+        let pop = Effect::ListPop { db, key, end, count: 10_000 - kept };
+        keyspace.replay(&pop).expect("it fits");
+        assert_eq!(keyspace.len(db), usize::from(0 < kept));
+        assert!(100_000 < keyspace.memory().garbage);
+        let mut turns = 0;
+        while keyspace.maintain(100) {
+            keyspace.check();
+            turns += 1;
+        }
+        assert!((50..200).contains(&turns), "{turns}");
+        assert_eq!(keyspace.memory().garbage, 0);
+    }
+}
+
 /// Redis turns back at half of what made it turn.
 #[test]
 fn a_list_becomes_nodes_and_one_listpack_again_where_redis_turns() {

@@ -209,6 +209,17 @@ pub(super) struct Taken {
     part: Option<Vec<u8>>,
 }
 
+impl Taken {
+    /// The whole nodes of it.
+    pub(super) fn into_nodes(self) -> Nodes {
+        let mut nodes = Nodes::default();
+        for node in self.nodes {
+            nodes.insert_node(nodes.nodes.len(), node);
+        }
+        nodes
+    }
+}
+
 /// Nodes that were in the place of others.
 #[derive(Debug)]
 pub(super) struct Replaced {
