@@ -20,7 +20,9 @@ mod listpack;
 
 mod cursor;
 mod keyspace;
+mod rdb;
 mod slot;
+mod snapshot;
 mod table;
 mod values;
 
@@ -37,6 +39,7 @@ mod reply;
 mod space;
 
 mod commands;
+mod double;
 mod extended;
 mod glob;
 mod integer;
@@ -46,18 +49,19 @@ pub use command::{
     Access, Acl, Arity, Command, Find, Flag, Group, Key, KeyFlag, KeySpec, Keys, Logs, Runs,
     is_sorted,
 };
-pub use commands::{FAMILIES, encoding};
+pub use commands::{FAMILIES, encoding, gathered_size_max};
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect, Elements, ElementsBuf, End};
 pub use error::{CommandError, until_nul};
-pub use expiry::{expire, expire_key, expire_size_max};
+pub use expiry::{Expired, ExpiryLimit, expire, expire_key, expire_size_max, hide, hide_key};
 pub use glob::matches_glob;
 pub use integer::parse_integer;
 pub use keyspace::{Inverse, Keyspace, ReplayError};
 pub use notes::{Class, Classes, KeyEvent, Lookups, Notes};
 pub use reply::ReplySink;
 pub use slot::slot_of;
+pub use snapshot::{LoadError, SnapshotLoader, Walk};
 pub use space::{Space, Spaces};
 pub use table::{AccessPolicy, Entry, Memory};
 pub use values::{EncodingLimits, Type};

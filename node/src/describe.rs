@@ -39,14 +39,13 @@ pub fn describe(body: &[u8]) -> Result<Vec<String>, String> {
             Effect::FlushDatabase { db } => format!("db {db} flush"),
             Effect::FlushAll => "flush all".to_owned(),
             Effect::SwapDatabases { first, second } => format!("swap db {first} and db {second}"),
-            Effect::PutValue { db, key, payload, expire_ms } => {
-                let until = expire_ms.map_or_else(String::new, |time| format!(" until {time} ms"));
-                format!("db {db} put {} = a value of {} bytes{until}", shown(key), payload.len())
-            }
             Effect::Rename { db, key, new_db, new_key } => {
                 format!("db {db} rename {} to db {new_db} {}", shown(key), shown(new_key))
             }
-            effect => describe_on_collection(&effect),
+            Effect::PutValue { db, key, payload, .. } => {
+                format!("db {db} put {} = a value of {} bytes", shown(key), payload.len())
+            }
+            _ => on_value(&effect),
         });
     }
     if !attachment.is_empty() {
@@ -55,49 +54,51 @@ pub fn describe(body: &[u8]) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
-/// An effect on a list, a set, a hash or a sorted set.
-fn describe_on_collection(effect: &Effect<'_>) -> String {
+/// Effects on values that are no strings.
+fn on_value(effect: &Effect<'_>) -> String {
+    let (db, key) = effect.place().expect("it is on one key");
     let side = |end| if end == End::Left { "left" } else { "right" };
-    let until = |time: Option<u64>| time.map_or("ever".to_owned(), |time| format!("{time} ms"));
-    let change = match *effect {
-        Effect::ListPush { end, elements, .. } => {
-            format!("push {}: {}", side(end), listed(elements))
+    let all = |elements: Elements<'_>| {
+        let few = elements.iter().take(ELEMENTS_SHOWN_MAX).map(shown);
+        let few = few.collect::<Vec<_>>().join(" ");
+        match elements.len() {
+            count if count <= ELEMENTS_SHOWN_MAX => few,
+            count => format!("{few} .. ({count})"),
         }
-        Effect::ListPop { end, count, .. } => format!("pop {}: {count}", side(end)),
-        Effect::ListSet { index, element, .. } => {
-            format!("element {index} becomes {}", shown(element))
-        }
-        Effect::ListInsert { index, element, .. } => {
-            format!("insert {} at {index}", shown(element))
-        }
+    };
+    let until = |time: Option<u64>| time.map_or(String::new(), |ms| format!(" until {ms} ms"));
+    let what = match *effect {
+        Effect::ListPush { end, elements, .. } => format!("push {} {}", side(end), all(elements)),
+        Effect::ListPop { end, count, .. } => format!("pop {} {count}", side(end)),
+        Effect::ListSet { index, element, .. } => format!("element {index} = {}", shown(element)),
+        Effect::ListInsert { index, element, .. } => format!("insert {index} {}", shown(element)),
         Effect::ListRemove { indexes, .. } => format!("remove {} elements", indexes.len()),
-        Effect::SetAdd { members, .. } => format!("add {}", listed(members)),
+        Effect::SetAdd { members, .. } => format!("add {}", all(members)),
         Effect::SetRemove { members, .. } | Effect::ZsetRemove { members, .. } => {
-            format!("remove {}", listed(members))
+            format!("remove {}", all(members))
         }
         Effect::HashSet { pairs, expire_ms, .. } => {
-            format!("set {} until {}", listed(pairs), until(expire_ms))
+            format!("fields {}{}", all(pairs), until(expire_ms))
         }
-        Effect::HashRemove { fields, .. } => format!("remove {}", listed(fields)),
+        Effect::HashRemove { fields, .. } => format!("remove {}", all(fields)),
         Effect::HashExpire { fields, expire_ms, .. } => {
-            format!("keep {} until {}", listed(fields), until(expire_ms))
+            format!("keep {}{}", all(fields), until(expire_ms))
         }
-        Effect::ZsetAdd { pairs, .. } => format!("score {} members", pairs.len() / 2),
-        Effect::ZsetRemoveRange { rank, count, .. } => format!("remove {count} from rank {rank}"),
+        Effect::ZsetAdd { pairs, .. } => {
+            let pairs = pairs.pairs().take(ELEMENTS_SHOWN_MAX).map(|(score, member)| {
+                let bits = score.try_into().map(u64::from_le_bytes).unwrap_or(u64::MAX);
+                format!("{} {}", f64::from_bits(bits), shown(member))
+            });
+            format!("scores {}", pairs.collect::<Vec<_>>().join(" "))
+        }
+        Effect::ZsetRemoveRange { rank, count, .. } => format!("remove {count} from {rank} on"),
         _ => unreachable!("effects on strings and whole keys are described elsewhere"),
     };
-    let (db, key) = effect.place().expect("it is on one key");
-    format!("db {db} in {}: {change}", shown(key))
+    format!("db {db} {} {what}", shown(key))
 }
 
-/// The first of some strings, and how many there are.
-fn listed(elements: Elements<'_>) -> String {
-    let first = elements.iter().next().map_or_else(String::new, shown);
-    match elements.len() {
-        0 | 1 => first,
-        count => format!("{first} and {} more", count - 1),
-    }
-}
+/// Elements shown of an effect with many.
+const ELEMENTS_SHOWN_MAX: usize = 8;
 
 /// Bytes shown of a key or value.
 const SHOWN_MAX: usize = 64;

@@ -4,7 +4,7 @@
 //! of those keys, errors included, because an error too tells what was seen (PROTOCOL F22).
 
 use base::{Gate, LogIndex, Now, SliceId};
-use engine::{AccessMode, Args, Command, ReadCx, WriteCx, slot_of};
+use engine::{AccessMode, Args, Command, ExpiryLimit, ReadCx, WriteCx, slot_of};
 
 use crate::caller::Caller;
 use crate::durability::Durability;
@@ -52,7 +52,9 @@ pub(crate) enum Executed {
     Done(Gates),
     /// Nothing was executed: the log must have this many bytes of room first.
     NeedsRoom { needed: u64 },
-    /// Nothing was executed: the open batch must be closed first.
+    /// Nothing was executed: the open batch must be closed first, when the log takes it.
+    NeedsBatch,
+    /// Nothing was executed: the next turn goes on with what must happen first.
     NeedsTurn,
 }
 
@@ -89,6 +91,7 @@ impl Node {
             }
             engine::Run::Read(_)
             | engine::Run::Write(_)
+            | engine::Run::Varying { .. }
             | engine::Run::Plain(_)
             | engine::Run::Container(_) => {
                 let mut keys = command.keys(args).map(|key| topology.slice_of(slot_of(key)));
@@ -153,6 +156,9 @@ impl Node {
         }
 
         let before = self.effect_counts(task.scope);
+        // What writes while clients are paused takes the key's place, or what began the pause is
+        // still under way.
+        let hides = !is_write && self.is_pausing(now);
         let access = AccessMode {
             policy: self.settings.memory_policy.access_policy(),
             touches: task.caller.touches,
@@ -163,10 +169,11 @@ impl Node {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        let mut expired = 0;
+        let mut expired = engine::Expired::default();
         if expires {
             let Task { command, args, .. } = *task;
-            expired = engine::expire(&mut spaces, command, args, db, now_ms, notify_classes, notes);
+            let hide = if hides { engine::hide } else { engine::expire };
+            expired = hide(&mut spaces, command, args, db, now_ms, notify_classes, notes);
         }
         let mut reply = ReplyWriter::new(out, task.caller.protocol);
         let result = match task.run {
@@ -201,9 +208,10 @@ impl Node {
                 Ok(())
             }
             engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
+            engine::Run::Varying { .. } => unreachable!("the arguments told how it runs"),
         };
-        self.stats.expired_keys += expired as u64;
-        self.delete_hidden(task, now_ms);
+        self.stats.note_expired(expired);
+        self.delete_hidden(task, hides, now_ms);
         let gates = self.note_outcome(task, before, now);
         self.take_events(&gates);
         match result {
@@ -213,8 +221,8 @@ impl Node {
     }
 
     /// Keys that a command over all of them passed over because they have expired go now: their
-    /// absence was seen (PROTOCOL F24).
-    fn delete_hidden(&mut self, task: &Task<'_>, now_ms: u64) {
+    /// absence was seen (PROTOCOL F24). `hides`: they stay, and are never seen again.
+    fn delete_hidden(&mut self, task: &Task<'_>, hides: bool, now_ms: u64) {
         if self.notes.hidden.is_empty() {
             return;
         }
@@ -228,12 +236,12 @@ impl Node {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        let mut expired = 0;
         for (db, key) in hidden {
-            let is_gone = engine::expire_key(&mut spaces, db, &key, now_ms, *notify_classes, notes);
-            expired += u64::from(is_gone);
+            let hide = if hides { engine::hide_key } else { engine::expire_key };
+            let limit = ExpiryLimit::NONE;
+            let expired = hide(&mut spaces, db, &key, now_ms, limit, *notify_classes, notes);
+            self.stats.note_expired(expired);
         }
-        self.stats.expired_keys += expired;
     }
 
     /// Marks what was written and learns what the reply waits for.
@@ -352,11 +360,13 @@ impl Node {
     pub(crate) fn effect_size_max(&mut self, task: &Task<'_>, now_ms: u64) -> usize {
         let database = task.caller.database;
         let is_write = task.command.is_write();
+        let is_due = |slice: SliceId| {
+            let first_ms = self.slices.space(slice).keyspace.first_expire_ms(database);
+            first_ms.is_some_and(|first_ms| first_ms < now_ms)
+        };
         let has_expiring = match task.scope {
-            Scope::One(slice) => 0 < self.slices.space(*slice).keyspace.expires(database),
-            Scope::Many(set) => {
-                set.iter().any(|slice| 0 < self.slices.space(slice).keyspace.expires(database))
-            }
+            Scope::One(slice) => is_due(*slice),
+            Scope::Many(set) => set.iter().any(is_due),
         };
         if !is_write && !has_expiring {
             return 0;
@@ -368,14 +378,16 @@ impl Node {
         };
         let value_size = |key: &[u8]| {
             let entry = spaces.find(database, key);
-            entry.map_or(0, |entry| task.command.logged_size(entry))
+            entry.map_or(0, |entry| task.command.logged_size(task.args, entry))
         };
         let logged = task.command.effect_size_max(task.args, &value_size);
         let expired = match has_expiring {
             true => engine::expire_size_max(&spaces, task.command, task.args, database, now_ms),
             false => 0,
         };
-        logged + expired
+        let gathered =
+            engine::gathered_size_max(&spaces, task.command, task.args, database, now_ms);
+        logged + expired + gathered
     }
 
     pub(crate) fn refuses_write(&self, task: &Task<'_>, now: Now) -> Option<RequestError> {
@@ -425,7 +437,7 @@ impl Node {
             }
             Admission::Own { granted } => {
                 if entry_room < open + size {
-                    return Ok(Some(Executed::NeedsTurn));
+                    return Ok(Some(Executed::NeedsBatch));
                 }
                 let needed = (self.slices.unlogged_size() + size) as u64 + ROOM_MARGIN;
                 // Writes wait in the order in which they came, or a small one would always be in

@@ -21,6 +21,7 @@ mod roster;
 mod selection;
 mod session;
 mod settings;
+mod share;
 mod slow_log;
 
 mod caller;
@@ -30,6 +31,7 @@ mod error;
 mod execute;
 mod monitor;
 mod pubsub;
+mod put_off;
 mod room;
 mod stalled;
 
@@ -46,9 +48,11 @@ mod watches;
 mod attachment;
 mod gate;
 mod group;
+mod history;
 mod parked;
 mod slice;
 mod slices;
+mod snapshots;
 mod topology;
 mod transactions;
 
@@ -68,13 +72,14 @@ mod stats;
 mod tally;
 
 pub use attachment::Place;
-pub use config::{Config, Facts, REDIS_VERSION};
+pub use config::{Config, CpuTime, CpuTimes, Facts, REDIS_VERSION};
 pub use describe::describe;
 pub use durability::Durability;
 pub use event::{Event, InForce, Output};
 pub use node::{Node, NodeStart};
 pub use parcel::Parcel;
 pub use planted::Plant;
-pub use replay::{LogReplay, SliceReplay, SliceStart, settle_replays};
+pub use replay::{LogReplay, SliceReplay, SliceRestore, SliceStart, settle_replays};
 pub use settings::{Effect, MemoryPolicy, OutputLimit, SETTINGS, Setting, Settings};
+pub use snapshots::{Published, SnapshotEvent, SnapshotFacts, SnapshotOutput};
 pub use topology::Topology;

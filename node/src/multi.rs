@@ -5,7 +5,7 @@
 //! one of them has changed.
 
 use base::{Gate, Now};
-use engine::{Args, Command, Flag, Logs, ReplySink};
+use engine::{Args, Command, ExpiryLimit, Flag, Logs, ReplySink};
 use net::Protocol;
 
 use crate::ask::Asking;
@@ -13,7 +13,6 @@ use crate::commands::{ChannelsCx, SessionCx};
 use crate::dispatch::Flow;
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
-use crate::expiry_cycle::DELETE_OVERHEAD;
 use crate::job::Work;
 use crate::node::Node;
 use crate::parcel::{Gates, Message, Words};
@@ -153,6 +152,9 @@ impl Node {
         if self.vacant_max(session) <= session.replies.vacant() {
             return Flow::NeedsVacancies;
         }
+        if self.has_requests_here(session) {
+            return Flow::NeedsReplies;
+        }
         let mut slices = SliceSet::default();
         for key in args {
             slices.insert(self.topology.slice_of(engine::slot_of(key)));
@@ -197,7 +199,7 @@ impl Node {
             // One that stays although its time has come fails the EXEC, no more.
             self.expire_watched(slice, database, key, spare, now_ms, now);
             let (slice, space) = self.slices.both(slice);
-            slice.watches.add(id, space, database, key);
+            slice.watches.add(id, space, (database, key), now_ms);
         }
     }
 
@@ -212,20 +214,19 @@ impl Node {
         now_ms: u64,
         now: Now,
     ) -> bool {
-        let entry = self.slices.space(slice).keyspace.find(database, key);
-        if !entry.is_some_and(|entry| entry.is_expired(now_ms)) {
-            return true;
-        }
-        if spare < key.len() + DELETE_OVERHEAD {
-            return false;
-        }
+        let hides = self.is_pausing(now);
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
-        if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
-            self.stats.expired_keys += 1;
+        let before = spaces.effect_count();
+        let limit = ExpiryLimit { fields: usize::MAX, bytes: spare };
+        let hide = if hides { engine::hide_key } else { engine::expire_key };
+        let wanted = *notify_classes;
+        let expired = hide(&mut spaces, database, key, now_ms, limit, wanted, notes);
+        if before < spaces.effect_count() {
+            self.stats.note_expired(expired);
             self.slices.note_effects(slice, now, &self.planted);
         }
-        true
+        !expired.is_more
     }
 
     /// Forgets what the client watches.
@@ -297,7 +298,7 @@ impl Node {
             let waits_for_replies = session.asking.is_none();
             return if waits_for_replies { Flow::NeedsReplies } else { Flow::NeedsAnswers };
         }
-        if self.stalled.has_client(self.core, session.id) {
+        if self.has_requests_here(session) {
             session.client.transaction = Some(transaction);
             return Flow::NeedsReplies;
         }
@@ -307,7 +308,7 @@ impl Node {
             if let Run::Keys(run) = queued.command.run {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
-                slices.extend(&self.scope(run, queued.command, args).to_set());
+                slices.extend(&self.scope(run.with(args), queued.command, args).to_set());
                 room += queued.command.effect_size_max(args, &|_| 0) as u64;
             }
         }
@@ -334,7 +335,7 @@ impl Node {
                     gates.extend(self.telling_gate(session));
                     session.replies.begin(&mut self.pool).extend_from_slice(&out);
                     session.commit(&gates, &mut self.pool);
-                    self.output_size += session.replies.len() - before;
+                    self.note_made(session, before);
                     Flow::Done
                 }
                 executed => {
@@ -343,6 +344,7 @@ impl Node {
                     session.watching = watching;
                     match executed {
                         Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
+                        Executed::NeedsBatch => Flow::NeedsBatch,
                         Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
                     }
                 }
@@ -465,8 +467,9 @@ impl Node {
             let failures = self.stats.commands_failed;
             match queued.command.run {
                 Run::Keys(run) => {
+                    let run = run.with(args);
                     let scope = self.scope(run, queued.command, args);
-                    let caller = session.client.caller();
+                    let caller = session.caller();
                     let task = Task {
                         caller,
                         command: queued.command,
@@ -479,7 +482,7 @@ impl Node {
                     };
                     match self.execute(&task, now, out) {
                         Executed::Done(more) => add_gates(&mut gates, &more),
-                        Executed::NeedsRoom { .. } | Executed::NeedsTurn => {
+                        Executed::NeedsRoom { .. } | Executed::NeedsBatch | Executed::NeedsTurn => {
                             unreachable!("what is sure waits for nothing")
                         }
                     }
@@ -559,7 +562,7 @@ impl Node {
         admission: Admission<'_>,
         now: Now,
     ) -> Result<Option<Executed>, RequestError> {
-        let caller = session.client.caller();
+        let caller = session.caller();
         let scope = Scope::Many(*slices);
         let now_ms = self.clock_ms(&scope, now);
         // A value that one command made may be copied by the next.
@@ -579,10 +582,14 @@ impl Node {
                 for key in queued.command.keys(args) {
                     values += self.slices.value_size(database, key);
                 }
-                write = Some((queued.command, run));
+                write = Some((queued.command, run.with(args)));
             }
             let spaces = self.slices.many();
             expired += engine::expire_size_max(&spaces, queued.command, args, database, now_ms);
+            // What a command before it makes is among the values.
+            let gathered =
+                engine::gathered_size_max(&spaces, queued.command, args, database, now_ms);
+            values += gathered;
         }
         let Some((command, run)) = write else {
             return match expired {
@@ -597,8 +604,9 @@ impl Node {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
                 // Elements of two bytes each may be there, and an index takes five.
-                let is_by_index = queued.command.has_flag(Flag::Logs(Logs::Indexes));
-                let values = if is_by_index { values.saturating_mul(3) } else { values };
+                let logs = |logs| queued.command.has_flag(Flag::Logs(logs));
+                let is_by_part = logs(Logs::Parts) || logs(Logs::Drawn) || logs(Logs::Indexes);
+                let values = if is_by_part { values.saturating_mul(4) } else { values };
                 size += queued.command.effect_size_max(args, &|_| values);
                 size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
             }

@@ -21,6 +21,10 @@ pub struct Settings {
     pub active_expire_effort: u32,
     /// Bytes all cores may use together; zero: as many as there are (`maxmemory`).
     pub memory_max: u64,
+    /// Bytes of log of all slices together after which snapshots are taken (`snapshot-log-size`).
+    pub snapshot_log_size: u64,
+    /// Seconds, and changes after which a save is begun when they are over (`save`).
+    pub save_points: Vec<(u64, u64)>,
     /// `maxmemory-policy`.
     pub memory_policy: MemoryPolicy,
     /// `maxmemory-samples`.
@@ -29,6 +33,9 @@ pub struct Settings {
     pub clients_max: usize,
     /// A client that sends nothing for so long is closed; zero: never (`timeout`).
     pub timeout_s: u64,
+    /// A client whose host is silent for so long is asked for a sign of life; zero: never
+    /// (`tcp-keepalive`).
+    pub tcp_keepalive_s: u64,
     /// `client-output-buffer-limit normal`.
     pub output_limit: OutputLimit,
     /// `client-output-buffer-limit pubsub`.
@@ -68,10 +75,13 @@ impl Default for Settings {
             active_expire: true,
             active_expire_effort: 1,
             memory_max: 0,
+            snapshot_log_size: 256 * 1024 * 1024,
+            save_points: Vec::new(),
             memory_policy: MemoryPolicy::default(),
             memory_samples: 5,
             clients_max: 10_000,
             timeout_s: 0,
+            tcp_keepalive_s: 300,
             output_limit: OutputLimit::default(),
             pubsub_output_limit: OutputLimit {
                 hard: 32 * 1024 * 1024,

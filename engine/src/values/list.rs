@@ -229,7 +229,6 @@ pub(crate) fn for_each_part(entry: Entry<'_>, visit: &mut dyn FnMut(&[&[u8]])) {
 }
 
 /// A list of nodes that were read somewhere, in the form it is to have.
-#[allow(dead_code, reason = "values are read from payloads later")]
 pub(crate) fn of_nodes(key: &[u8], nodes: Nodes, limit_setting: i64) -> EntryBox {
     let mut entry = empty(key);
     entry.set_object(Box::new(Object::List(nodes)));

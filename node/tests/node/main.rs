@@ -3,11 +3,15 @@
 #[path = "../support/world.rs"]
 mod world;
 
+#[path = "../support/shelf.rs"]
+mod shelf;
+
 #[path = "../support/cores.rs"]
 mod cores;
 
 mod admin;
 mod clients;
+mod fairness;
 mod gate;
 mod handshakes;
 mod hazards;
@@ -19,4 +23,5 @@ mod pubsub;
 mod random;
 mod session;
 mod settings;
+mod snapshots;
 mod start;

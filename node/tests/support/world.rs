@@ -6,15 +6,18 @@ use std::net::SocketAddr;
 use base::limits::{ENTRY_SIZE_MAX, OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZE_MIN};
 use base::{ConnectionId, CoreId, Now, SliceId};
 use node::{
-    Config, Durability, Event, Facts, InForce, LogReplay, Node, NodeStart, Output, Parcel,
-    SliceReplay, Topology, settle_replays,
+    Config, CpuTimes, Durability, Event, Facts, InForce, LogReplay, Node, NodeStart, Output,
+    Parcel, SliceReplay, Topology, settle_replays,
 };
 use wal::{IoError, LogFile, LogRead, ReadError};
+
+use crate::shelf::Shelf;
 
 /// The files of a log. What was written is there; nothing is ever lost.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLog {
     files: BTreeMap<String, Vec<u8>>,
+    pub shelf: Shelf,
 }
 
 impl LogRead for MemoryLog {
@@ -89,7 +92,7 @@ pub fn config() -> Config {
             frames_in_flight: 4,
             spare_segments: 2,
             seal_after_us: 5_000,
-            ballast_size: 0,
+            ballast_segments: 0,
         },
         durability: Durability::Local,
         durability_floor: Durability::Memory,
@@ -102,11 +105,8 @@ pub fn config() -> Config {
         entry_size_max: ENTRY_SIZE_MAX,
         given: Vec::new(),
         stopwatch: || 0,
-        settings: vec![
-            ("appendonly".into(), "yes".into()),
-            ("databases".into(), "16".into()),
-            ("save".into(), String::new()),
-        ],
+        cpu_times: CpuTimes::default,
+        settings: vec![("appendonly".into(), "yes".into()), ("databases".into(), "16".into())],
         facts: Facts::default(),
         seed: 42,
         hash_seed: 42,
@@ -151,7 +151,9 @@ impl World {
             let mut config = config.clone();
             config.wal.log = core;
             let slices = topology.slices_of(core);
-            let slices = slices.map(|slice| SliceReplay::new(slice, config.hash_seed, topology));
+            let slices = slices.map(|slice| {
+                log.shelf.restored(SliceReplay::new(slice, config.hash_seed, topology))
+            });
             let mut replay = LogReplay::new(slices.collect());
             let mut take = |_: base::FrameSequence, record: wal::Record<'_>| replay.replay(record);
             let recovered =
@@ -167,7 +169,13 @@ impl World {
                 starts[usize::from(slice)].take().expect("a slice has one core")
             });
             let slices = slices.collect();
-            let start = NodeStart { core, topology, config, slices, recovered };
+            let own = topology.slices_of(core);
+            let published = own.flat_map(|slice| {
+                let mut published = log.shelf.published(slice);
+                published.split_off(published.len().saturating_sub(2))
+            });
+            let published = published.collect();
+            let start = NodeStart { core, topology, config, slices, recovered, published };
             Self::over(Node::new(start, now), log, now)
         });
         worlds.collect()
@@ -293,6 +301,9 @@ impl World {
                     self.rewritten.push(settings);
                     let result = self.rewrite_result.clone();
                     events.push(Event::ConfigRewritten { result });
+                }
+                Output::Snapshot(output) => {
+                    events.extend(self.log.shelf.carry_out(output).map(Event::Snapshot));
                 }
                 Output::Send { id, buffer } => {
                     let client = self.clients.get_mut(&id.index).expect("it connected");
