@@ -260,7 +260,6 @@ impl Nodes {
     }
 
     /// A large element comes to the right end, in a node of its own.
-    #[allow(dead_code, reason = "values are read from payloads later")]
     pub(crate) fn push_plain(&mut self, element: Vec<u8>) {
         self.insert_node(self.nodes.len(), Node::plain(element));
     }
@@ -275,7 +274,6 @@ impl Nodes {
     }
 
     /// The nodes from the left to the right.
-    #[allow(dead_code, reason = "values are written to payloads later")]
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Node> + DoubleEndedIterator {
         self.nodes.iter()
     }
