@@ -42,6 +42,8 @@ pub struct Keyspace {
     /// For bytes that are built and copied.
     scratch: Vec<u8>,
     pub(crate) snapshot: Option<Box<Snapshot>>,
+    /// Their numbers tell nodes of lists which of them they have been seen by.
+    pub(crate) snapshots_begun: u32,
 }
 
 /// It moves from the thread that recovered it to that of its core, as a whole.
@@ -67,6 +69,7 @@ impl Keyspace {
             limits: EncodingLimits::default(),
             scratch: Vec::new(),
             snapshot: None,
+            snapshots_begun: 0,
         }
     }
 
