@@ -46,7 +46,7 @@ fn a_move_from_a_long_list_asks_for_room_for_its_element_only() {
     let entry = space.keyspace.find(0, b"k").expect("it was just put");
     let bound = |name: &[u8], args: Args<'_>| {
         let command = find(name).expect("it exists");
-        command.effect_size_max(args, &|_| command.logged_size(entry))
+        command.effect_size_max(args, &|_| command.logged_size(args, entry))
     };
     assert!(2_000_000 < entry.size());
     assert!(bound(b"rpoplpush", &[b"k", b"l"]) < 400);

@@ -670,8 +670,8 @@ impl Nodes {
             change(self);
             return None;
         }
-        // A merge at the right end takes the second neighbour in.
-        let range = at.saturating_sub(1)..(at + 2).min(self.nodes.len());
+        // A node that comes behind the last element parts it from two that may then be merged.
+        let range = at.saturating_sub(1)..(at + 3).min(self.nodes.len());
         let before: Vec<Node> = self.nodes.range(range.clone()).cloned().collect();
         let others = self.nodes.len() - before.len();
         change(self);
