@@ -53,10 +53,6 @@ impl<'a> Intset<'a> {
         self.len().checked_mul(self.width) == self.bytes.len().checked_sub(HEADER_SIZE)
     }
 
-    pub(crate) fn as_bytes(self) -> &'a [u8] {
-        self.bytes
-    }
-
     pub(crate) fn len(self) -> usize {
         read(self.bytes, 4) as usize
     }
@@ -115,18 +111,6 @@ impl<'a> Intset<'a> {
 pub(crate) fn empty() -> Vec<u8> {
     let mut set = vec![0; HEADER_SIZE];
     write(&mut set, 0, 2);
-    set
-}
-
-/// An intset of integers that rise strictly.
-pub(crate) fn from_sorted(integers: impl ExactSizeIterator<Item = i64> + Clone) -> Vec<u8> {
-    let width = integers.clone().map(width_of).max().unwrap_or(2);
-    let mut set = Vec::with_capacity(HEADER_SIZE + integers.len() * width);
-    set.extend_from_slice(&empty());
-    write(&mut set, 0, width as u32);
-    write(&mut set, 4, integers.len() as u32);
-    integers.for_each(|integer| set.extend_from_slice(&integer.to_le_bytes()[..width]));
-    debug_assert!(set.len() == HEADER_SIZE || Intset::validated(&set).is_some());
     set
 }
 

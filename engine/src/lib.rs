@@ -9,13 +9,7 @@
 
 #![deny(unsafe_code)]
 
-#[allow(dead_code, reason = "the collections that stand on it come one after another")]
 mod intset;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the collections that stand on it come one after another"
-)]
 mod listpack;
 
 mod cursor;

@@ -41,7 +41,7 @@ use code::{
 };
 pub(crate) use edit::{
     ListpackBuf, Splice, append, empty, insert, insert_all, push_back, push_front, remove,
-    remove_range, replace, split_off, truncate,
+    remove_range, replace, split_off,
 };
 
 const HEADER_SIZE: usize = 6;
@@ -103,15 +103,6 @@ impl<'a> Item<'a> {
         self.bytes(&mut Scratch::default()).to_vec()
     }
 
-    /// It is this byte string. To compare many with one, [`Item::of`] the one first.
-    #[inline]
-    pub(crate) fn eq_bytes(self, bytes: &[u8]) -> bool {
-        match self {
-            Self::Bytes(own) => own == bytes,
-            Self::Integer(_) => self == Item::of(bytes),
-        }
-    }
-
     /// The bytes it takes in a listpack.
     pub(crate) fn encoded_size(self) -> usize {
         let size = match self {
@@ -141,11 +132,6 @@ pub(crate) struct Offset(usize);
 impl Offset {
     /// Where the first item begins, if there is one.
     pub(crate) const FIRST: Self = Self(HEADER_SIZE);
-
-    /// Bytes from the begin of the listpack.
-    pub(crate) fn get(self) -> usize {
-        self.0
-    }
 }
 
 /// The bytes of a listpack, to be read.
@@ -340,13 +326,6 @@ pub(crate) struct Iter<'a> {
     bytes: &'a [u8],
     front: usize,
     back: usize,
-}
-
-impl Iter<'_> {
-    /// Where the item begins that `next` will return.
-    pub(crate) fn offset(&self) -> Offset {
-        Offset(self.front)
-    }
 }
 
 impl<'a> Iterator for Iter<'a> {

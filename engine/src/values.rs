@@ -213,11 +213,22 @@ pub(crate) enum Undo {
     Zset(zset::Undo),
 }
 
+impl Undo {
+    /// What it holds that may be large, to be freed later.
+    pub(crate) fn into_object(self) -> Option<Box<Object>> {
+        match self {
+            Undo::List(undo) => undo.into_object(),
+            Undo::Set(_) | Undo::Hash(_) | Undo::Zset(_) => None,
+        }
+    }
+}
+
 /// The effect does not fit the value; it says why. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unfit(pub(crate) &'static str);
 
-/// `None` if nothing is to be kept, or if the value was bytes.
+/// `None` if nothing is to be kept, or if the value was bytes. What is too large to be freed at
+/// once may be returned whatever is to be kept.
 pub(crate) type Changed = Result<Option<Undo>, Unfit>;
 
 /// The type an effect on one value changes, and whether it makes a value where there is none;

@@ -1,6 +1,8 @@
 //! Commands that read lists, and change them by place.
 
-use super::{LIST, check_sizes, integer_of, is_option, range_of};
+use std::ops::Range;
+
+use super::{LIST, check_sizes, integer_of, is_option};
 use crate::command::{Arity, Command, Flag, KeyFlag, Keys, Logs, is_sorted};
 use crate::context::{Args, Lookup, ReadCx, Run, WriteCx};
 use crate::effect::{Effect, Elements, End};
@@ -55,6 +57,15 @@ pub(super) fn reply_with(
 fn absolute(index: i64, len: usize) -> Option<usize> {
     let index = if index < 0 { index + len as i64 } else { index };
     usize::try_from(index).ok().filter(|index| *index < len)
+}
+
+/// The half-open part that two indexes name, both included. Unlike in a string, a last index before
+/// the first element names nothing.
+fn part_of(start: i64, last: i64, len: usize) -> Range<usize> {
+    let len = len as i64;
+    let absolute = |index: i64| if index < 0 { len + index } else { index };
+    let (start, end) = (absolute(start).max(0), absolute(last).min(len - 1) + 1);
+    if end <= start { 0..0 } else { start as usize..end as usize }
 }
 
 const LPUSH: Command<Run> = Command {
@@ -268,7 +279,7 @@ fn range(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (start, last) = (integer_of(start)?, integer_of(last)?);
     match read(cx, key)? {
         Some(list) => {
-            let range = range_of(start, last, list.len());
+            let range = part_of(start, last, list.len());
             reply_with(cx.reply, list, range.start, Direction::Forward, range.len());
         }
         None => cx.reply.array(0),
@@ -316,7 +327,7 @@ fn trim(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (db, start, last) = (cx.db, integer_of(start)?, integer_of(last)?);
     if let Some(len) = look(cx, key)?.map(ListView::len) {
         // Nothing fails below this line.
-        let kept = range_of(start, last, len);
+        let kept = part_of(start, last, len);
         if kept.is_empty() {
             cx.apply(Effect::Delete { db, key });
         } else {

@@ -3,6 +3,7 @@
 //! A script is requests with their replies and effects; requests that begin with `@` are to the
 //! bench itself, see `Bench::instruct`.
 
+mod lists;
 mod property;
 
 use base::Prng;

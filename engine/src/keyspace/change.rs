@@ -169,9 +169,14 @@ impl Keyspace {
     /// [`maintain`](Self::maintain).
     pub fn discard(&mut self, inverse: Inverse) {
         match inverse.0 {
-            Restore::Replace { entry, .. }
-            | Restore::Insert { entry, .. }
-            | Restore::Emptied { entry, .. } => self.garbage.take_entry(entry),
+            Restore::Replace { entry, .. } | Restore::Insert { entry, .. } => {
+                self.garbage.take_entry(entry);
+            }
+            Restore::Object { undo, .. } => self.discard_undo(undo),
+            Restore::Emptied { entry, undo, .. } => {
+                self.garbage.take_entry(entry);
+                self.discard_undo(undo);
+            }
             Restore::Tables(tables) => {
                 for (db, table) in tables {
                     if let Some(table) = self.take_flushed(db, table) {
@@ -181,7 +186,6 @@ impl Keyspace {
             }
             Restore::Remove { .. }
             | Restore::Expire { .. }
-            | Restore::Object { .. }
             | Restore::Rename { .. }
             | Restore::Buffer { .. }
             | Restore::Swap { .. } => {}

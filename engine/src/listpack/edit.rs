@@ -31,16 +31,6 @@ impl<'a, I: Iterator<Item = Item<'a>> + Clone> Splice<I> {
         list.len() - self.range.len() + self.added_size
     }
 
-    /// Writes what becomes of `list` into `out`, which is of exactly [`size`](Self::size) bytes.
-    pub(crate) fn write(self, list: &[u8], out: &mut [u8]) {
-        assert!(out.len() == self.size(list));
-        let (before, behind) = (&list[..self.range.start], &list[self.range.end..]);
-        out[..before.len()].copy_from_slice(before);
-        let behind_start = out.len() - behind.len();
-        out[behind_start..].copy_from_slice(behind);
-        self.fill(read_count(list), out);
-    }
-
     /// Changes `list` in place.
     pub(crate) fn apply(self, list: &mut Vec<u8>) {
         let (count, old_size, new_size) = (read_count(list), list.len(), self.size(list));
@@ -131,16 +121,6 @@ pub(crate) fn remove_range(list: &mut Vec<u8>, range: Range<Offset>, count: usiz
     Splice::new(range, count, std::iter::empty()).apply(list);
 }
 
-/// Keeps the first `count` items.
-pub(crate) fn truncate(list: &mut Vec<u8>, count: usize) {
-    let view = Listpack::new(list);
-    let Ok(index) = isize::try_from(count) else { return };
-    if let Some(at) = view.at(index) {
-        let (end, removed) = (view.end(), view.len() - count);
-        remove_range(list, at..end, removed);
-    }
-}
-
 /// Puts all items of `other` behind those of `list`.
 pub(crate) fn append(list: &mut Vec<u8>, other: Listpack<'_>) {
     let items = &other.0[HEADER_SIZE..];
@@ -203,11 +183,6 @@ impl ListpackBuf {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    /// The bytes of the listpack if it is finished now.
-    pub(crate) fn size(&self) -> usize {
-        self.bytes.len() + 1
     }
 
     pub(crate) fn finish(mut self) -> Vec<u8> {

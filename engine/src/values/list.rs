@@ -21,6 +21,9 @@ use nodes::{NodeLimit, Replaced, Taken, Thinned, place, without};
 /// The most elements of a list: effects count them in 32 bits.
 pub(crate) const LEN_MAX: usize = u32::MAX as usize;
 
+/// More popped elements than this may be in many nodes: they are freed later.
+const FREED_MAX: usize = 1000;
+
 /// The elements of a list, however it is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ListView<'a> {
@@ -178,6 +181,19 @@ enum Change {
     },
 }
 
+impl Undo {
+    pub(super) fn into_object(self) -> Option<Box<Object>> {
+        let change = match self.0 {
+            Change::Shrunk { change, .. } => *change,
+            change => change,
+        };
+        match change {
+            Change::Popped(taken) => Some(Box::new(Object::List(taken.into_nodes()))),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) fn undo(entry: &mut EntryBox, undo: Undo) {
     let change = match undo.0 {
         Change::Shrunk { nodes, change } => {
@@ -266,7 +282,8 @@ pub(crate) fn pop(entry: &mut EntryBox, end: End, count: usize, cx: &mut ChangeC
         return Err(Unfit("elements leave a list that are not in it"));
     }
     if let Some(nodes) = nodes_mut(entry) {
-        let change = nodes.pop(end, count, cx.keeps).map(Change::Popped);
+        let keeps = cx.keeps || FREED_MAX < count;
+        let change = nodes.pop(end, count, keeps).map(Change::Popped);
         return Ok(shrink(entry, change, cx));
     }
     entry.edit(cx.scratch, |list| {

@@ -6,7 +6,7 @@
 use super::{Keep, ReplayError, Restore};
 use crate::effect::Effect;
 use crate::keyspace::Keyspace;
-use crate::table::{Entry, EntryBox, KeyHasher, Table};
+use crate::table::{Attributes, Entry, EntryBox, KeyHasher, Table};
 use crate::values::{self, ChangeCx, EncodingLimits, Type, Undo, Unfit};
 
 impl Keyspace {
@@ -101,6 +101,13 @@ impl Keyspace {
         let undone = |entry: &mut EntryBox| values::undo(entry, undo, &mut cx);
         let done = table.update(place, key, undone);
         done.expect("an object that was changed is there until it is undone");
+    }
+
+    /// Frees what a change left behind that will not be taken back, later if that is large.
+    pub(super) fn discard_undo(&mut self, undo: Undo) {
+        if let Some(object) = undo.into_object() {
+            self.garbage.take_entry(EntryBox::object(b"", object, Attributes::default()));
+        }
     }
 
     /// A table, and what changes of values need, at once.

@@ -140,11 +140,12 @@ proptest! {
         }
         // Another way of storing it has the same digest.
         let mut other = limited(3, -2);
-        change(&mut Vec::new(), &Edit::Push(End::Right, model), &mut |effect| {
+        change(&mut Vec::new(), &Edit::Push(End::Right, model.clone()), &mut |effect| {
             if !replayed.is_empty() {
                 other.replay(effect).expect("it fits");
             }
         });
+        compare(&other, &model);
         prop_assert_eq!(other.digest(), replayed.digest());
         while let Some((digest, inverse)) = inverses.pop() {
             applied.undo(inverse);
@@ -232,6 +233,54 @@ fn a_long_list_is_freed_in_parts() {
     }
     assert!((50..200).contains(&turns), "{turns}");
     assert_eq!(keyspace.memory().garbage, 0);
+}
+
+/// Fails when only the next node is kept: the two behind the new one are merged.
+#[test]
+fn a_large_element_behind_others_is_taken_back_with_what_it_merged() {
+    let mut keyspace = limited(1, -1);
+    let (db, key) = (0, KEY);
+    let mut model: Vec<Vec<u8>> =
+        [1900, 1900, 2500, 1500, 1500].map(|size| vec![b'x'; size]).to_vec();
+    let words: Vec<&[u8]> = model.iter().map(Vec::as_slice).collect();
+    let push = Effect::ListPush { db, key, end: End::Right, elements: Elements::Words(&words) };
+    keyspace.replay(&push).expect("it fits");
+    change(&mut model, &Edit::Remove(vec![3]), &mut |effect| {
+        keyspace.replay(effect).expect("it fits");
+    });
+    let (before, digest) = (model.clone(), keyspace.digest());
+    let mut inverse = None;
+    change(&mut model, &Edit::Set(1, vec![b'l'; 5000]), &mut |effect| {
+        inverse = Some(keyspace.apply(effect));
+    });
+    compare(&keyspace, &model);
+    keyspace.undo(inverse.expect("it was applied"));
+    compare(&keyspace, &before);
+    assert_eq!(keyspace.digest(), digest);
+}
+
+/// Fails when popped nodes are dropped where they go: nothing is left for later.
+#[test]
+fn what_is_cut_off_a_long_list_is_freed_in_parts() {
+    let (db, key) = (0, KEY);
+    let words: Vec<&[u8]> = vec![b"element"; 10_000];
+    let elements = Elements::Words(&words);
+    for (kept, end) in [(0, End::Left), (1, End::Left), (100, End::Right)] {
+        let mut keyspace = limited(1, 1);
+        let push = Effect::ListPush { db, key, end: End::Right, elements };
+        keyspace.replay(&push).expect("it fits");
+        let pop = Effect::ListPop { db, key, end, count: 10_000 - kept };
+        keyspace.replay(&pop).expect("it fits");
+        assert_eq!(keyspace.len(db), usize::from(0 < kept));
+        assert!(100_000 < keyspace.memory().garbage);
+        let mut turns = 0;
+        while keyspace.maintain(100) {
+            keyspace.check();
+            turns += 1;
+        }
+        assert!((50..200).contains(&turns), "{turns}");
+        assert_eq!(keyspace.memory().garbage, 0);
+    }
 }
 
 /// Redis turns back at half of what made it turn.

@@ -67,6 +67,9 @@ pub(super) struct NodeLimit {
 /// The limit on a node's bytes if its elements are limited.
 const COUNTED_SIZE_MAX: usize = 8192;
 
+/// A node in which elements are replaced by longer ones may exceed the limit by this factor.
+const SET_LIMITS_MAX: usize = 4;
+
 /// Redis takes an element for this much larger than its bytes.
 const ELEMENT_OVERHEAD: usize = 8;
 
@@ -208,6 +211,17 @@ pub(super) struct Taken {
     nodes: Vec<Node>,
     /// Items of the node that is at the end now.
     part: Option<Vec<u8>>,
+}
+
+impl Taken {
+    /// The whole nodes of it.
+    pub(super) fn into_nodes(self) -> Nodes {
+        let mut nodes = Nodes::default();
+        for node in self.nodes {
+            nodes.insert_node(nodes.nodes.len(), node);
+        }
+        nodes
+    }
 }
 
 /// Nodes that were in the place of others.
@@ -570,40 +584,52 @@ impl Nodes {
         self.replacing(at, keeps, |nodes| nodes.set_within(at, within, element, limit))
     }
 
+    /// Divides the elements around the new one as Redis does.
     fn set_within(&mut self, at: usize, within: usize, element: &[u8], limit: NodeLimit) {
         let node = &self.nodes[at];
-        let item = Item::of(element);
-        if let Content::Packed(list) = node.content() {
-            let rest = list.size() - node.get(within).encoded_size();
-            let size = rest + item.encoded_size();
-            let fits = size <= list.size() || !limit.is_exceeded(size, 0);
-            if fits && !limit.is_large(element.len()) {
-                let offset = place(list, within);
-                return self.node_mut(at, |node| listpack::replace(node.list_mut(), offset, item));
+        let is_large = limit.is_large(element.len());
+        match node.content() {
+            Content::Plain(_) if is_large => {
+                self.node_mut(at, |node| node.body = Body::Plain(element.to_vec()));
+            }
+            Content::Plain(_) => {
+                let next = self.nodes.get(at + 1);
+                if next.is_some_and(|next| next.allows(element.len(), limit)) {
+                    self.node_mut(at + 1, |next| next.insert(0, element, limit));
+                } else {
+                    self.insert_node(at + 1, Node::of(element, limit));
+                }
+                self.remove_node(at);
+            }
+            Content::Packed(list) => {
+                let item = Item::of(element);
+                let rest = list.size() - node.get(within).encoded_size();
+                let size = rest + item.encoded_size();
+                // Redis lets a node grow by this as much as it will.
+                if !is_large && (size <= list.size() || size <= SET_LIMITS_MAX * limit.size) {
+                    let offset = place(list, within);
+                    self.node_mut(at, |node| listpack::replace(node.list_mut(), offset, item));
+                } else {
+                    self.set_apart(at, within, Node::of(element, limit), limit);
+                }
             }
         }
-        // The node is taken apart, and what was around the element goes to its neighbours if that
-        // has room.
-        let mut at = at;
-        if 0 < within {
-            let behind = self.node_mut(at, |node| node.split_off(within));
-            at += 1;
-            self.insert_node(at, behind);
+    }
+
+    /// Replaces an element by a node of its own.
+    fn set_apart(&mut self, at: usize, within: usize, node: Node, limit: NodeLimit) {
+        if within + 1 < self.nodes[at].count as usize {
+            let behind = self.node_mut(at, |node| node.split_off(within + 1));
+            self.insert_node(at + 1, behind);
         }
-        if 1 < self.nodes[at].count {
-            self.node_mut(at, |node| node.remove_range(0..1));
-            self.insert_node(at, Node::of(element, limit));
-            self.merge(at + 1, limit);
-        } else {
+        self.insert_node(at + 1, node);
+        if within == 0 {
             self.remove_node(at);
-            self.insert_node(at, Node::of(element, limit));
+        } else {
+            self.node_mut(at, |node| node.remove_range(within..within + 1));
+            self.merge(at + 2, limit);
+            self.merge_with_previous(at, limit);
         }
-        self.merge(at, limit);
-        if 0 < within {
-            self.merge(at - 1, limit);
-            at -= 1;
-        }
-        self.merge_with_previous(at, limit);
     }
 
     fn merge_with_previous(&mut self, at: usize, limit: NodeLimit) {
@@ -644,8 +670,8 @@ impl Nodes {
             change(self);
             return None;
         }
-        // A merge at the right end takes the second neighbour in.
-        let range = at.saturating_sub(1)..(at + 2).min(self.nodes.len());
+        // A node that comes behind the last element parts it from two that may then be merged.
+        let range = at.saturating_sub(1)..(at + 3).min(self.nodes.len());
         let before: Vec<Node> = self.nodes.range(range.clone()).cloned().collect();
         let others = self.nodes.len() - before.len();
         change(self);
