@@ -15,7 +15,7 @@ use crate::context::{AccessMode, Args, ReadCx, Run, WriteCx};
 use crate::effect::{Effect, Elements, End};
 use crate::error::CommandError;
 use crate::expiry::{expire, expire_key, expire_size_max};
-use crate::keyspace::{AccessPolicy, Keyspace};
+use crate::keyspace::{AccessPolicy, Entry, Keyspace};
 use crate::notes::{Classes, Notes};
 use crate::reply::ReplySink;
 use crate::reply::tests::Text;
@@ -96,7 +96,8 @@ impl Bench {
             let spaces = Spaces::many(spaces, slices);
             let size = |key: &[u8]| {
                 let entry = spaces.live(db, key, now_ms);
-                entry.and_then(|entry| entry.string()).map_or(0, <[u8]>::len)
+                let of = |entry: Entry<'_>| entry.string().map_or(entry.size(), <[u8]>::len);
+                entry.map_or(0, of)
             };
             let expiry = expire_size_max(&spaces, command, args, db, now_ms);
             expiry + command.effect_size_max(args, &size)
@@ -426,6 +427,21 @@ fn conditional_sets_reply_as_redis_does_and_log_what_they_change() {
 #[test]
 fn strings_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/strings.txt"));
+}
+
+#[test]
+fn sorted_sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/zsets.txt"));
+}
+
+#[test]
+fn ranges_of_sorted_sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/zset_ranges.txt"));
+}
+
+#[test]
+fn unions_of_sorted_sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/zset_algebra.txt"));
 }
 
 #[test]
