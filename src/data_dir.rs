@@ -5,7 +5,7 @@
 //!   LOCK        held while a server runs here
 //!   node        what this directory is: format, node, slices, hash seed
 //!   logs        the generations of logs: which number of cores wrote which
-//!   log-1-0/    generation 1, core 0: segments, hard state, ballast (docs/formats/wal.md)
+//!   log-1-0/    generation 1, core 0: segments, hard state (docs/formats/wal.md)
 //!   log-1-1/
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 mod generations;
 mod identity;
+mod old_ballast;
 
 use std::fmt;
 use std::fs;
@@ -127,7 +128,8 @@ impl DataDir {
         }
     }
 
-    /// Makes the directories of a generation's logs. Those of a new one must be empty.
+    /// Makes the directories of a generation's logs ready to be read and written. Those of a new one
+    /// must be empty.
     pub fn make_logs(&self, generation: Generation) -> Result<(), DataDirError> {
         let is_new = !self.generations.contains(&generation);
         for core in generation.logs() {
@@ -147,6 +149,10 @@ impl DataDir {
                     path.display()
                 )));
             }
+            old_ballast::convert(&path).map_err(|cause| {
+                let path = path.display();
+                DataDirError(format!("cannot make a segment of the old ballast in {path}: {cause}"))
+            })?;
         }
         self.sync(&self.path)
     }

@@ -11,7 +11,8 @@ pub enum Status {
     Usage = 2,
     /// The kernel cannot do, or was told not to do, what is needed.
     Kernel = 3,
-    /// The data directory cannot be used: locked, foreign, unwritable, without direct I/O.
+    /// The data directory cannot be used: locked, foreign, unwritable, without direct I/O, on a disk
+    /// too full for a start.
     Directory = 4,
     /// The log holds damage to acknowledged data, or was written by a newer version.
     Damage = 5,

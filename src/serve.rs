@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use base::CoreId;
-use node::{Facts, NodeStart, Topology};
+use node::{CpuTime, CpuTimes, Facts, NodeStart, Topology};
 use runtime::listen;
 
 use crate::chance::random_bytes;
@@ -171,7 +171,7 @@ fn node_config(
             frames_in_flight: config.wal_frames_in_flight,
             spare_segments: base::limits::SPARE_SEGMENTS,
             seal_after_us: SEAL_AFTER_US,
-            ballast_size: 2 * config.wal_segment_size,
+            ballast_segments: base::limits::BALLAST_SEGMENTS,
         },
         durability: config.durability,
         durability_floor: config.durability_floor,
@@ -184,6 +184,7 @@ fn node_config(
         entry_size_max: base::limits::ENTRY_SIZE_MAX,
         given: config.given.clone(),
         stopwatch,
+        cpu_times,
         settings: config.values(),
         facts: Facts {
             toroid_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -215,6 +216,14 @@ fn log_to_stderr(level: LogLevel) {
         .with_ansi(false)
         .with_target(false)
         .init();
+}
+
+fn cpu_times() -> CpuTimes {
+    let of = |time: runtime::CpuTime| CpuTime { system_us: time.system_us, user_us: time.user_us };
+    CpuTimes {
+        process: of(runtime::CpuTime::of_process()),
+        thread: of(runtime::CpuTime::of_thread()),
+    }
 }
 
 /// Nanoseconds since the first call.

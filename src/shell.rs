@@ -12,12 +12,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base::{CoreId, Now};
 use node::{Event, Node, Output, Parcel};
 use runtime::mesh::Port;
 use runtime::{DiskError, Ring};
-use wal::IoError;
+use wal::{Halt, IoError, Operation};
 
 use crate::config;
 use crate::exit::{Failure, Status};
@@ -42,6 +43,8 @@ pub struct Shell {
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
     is_listening: bool,
+    /// What the listeners' connections inherit: seconds.
+    keepalive_s: Option<u64>,
     /// Asked to stop, and whether the node knows.
     stopping: Option<Stopping>,
     /// The most bytes the node held since freed memory was last given back.
@@ -120,6 +123,7 @@ impl Shell {
             welcome,
             clients,
             is_listening: false,
+            keepalive_s: None,
             stopping: None,
         }
     }
@@ -133,6 +137,8 @@ impl Shell {
             self.take_parcels(now);
             self.take_events(now)?;
             self.node.close_turn(now);
+            // Before anybody is told that it is set.
+            self.set_keepalive()?;
             is_done |= self.carry_out()?;
             self.wake_others();
             let time_us = runtime::now().monotonic_us.saturating_sub(now.monotonic_us);
@@ -258,6 +264,19 @@ impl Shell {
         Ok(is_done)
     }
 
+    fn set_keepalive(&mut self) -> Result<(), Failure> {
+        let wanted = Some(self.node.tcp_keepalive_s());
+        if self.keepalive_s == wanted {
+            return Ok(());
+        }
+        self.keepalive_s = wanted;
+        let time = wanted.filter(|seconds| 0 < *seconds).map(Duration::from_secs);
+        let mut waiting = self.listeners.iter();
+        let set = waiting.try_for_each(|listener| runtime::listen::set_keepalive(listener, time));
+        let set = set.and_then(|()| self.ring.set_keepalive(time));
+        set.map_err(|cause| Failure::new(Status::Kernel, cause))
+    }
+
     /// Who sleeps over what it was sent is woken, by this turn's submission.
     fn wake_others(&mut self) {
         let Self { ring, port, to_wake, .. } = self;
@@ -299,6 +318,18 @@ fn carry_out_log(ring: &mut Ring, output: wal::Output<'_>) -> Result<(), Failure
         wal::Output::Prepare { token, file, size } => ring.prepare(token, &file.name(), size),
         wal::Output::Remove { token, file } => ring.remove(token, &file.name()),
         wal::Output::Release { file } => ring.release(&file.name()),
+        wal::Output::Halt(
+            halt @ Halt { operation: Operation::Prepare, error: IoError::NoSpace, .. },
+        ) => {
+            let text = format!(
+                "the disk is too full to start: {halt}.\nThe log of each core begins every start \
+                 with a segment of its own, and what was kept for starts on a full disk is used \
+                 up. Nothing is lost, and nothing was changed.\nFix: free {} bytes for each core \
+                 where --dir is, better several times that, then start toroid again.",
+                halt.size
+            );
+            return Err(Failure::new(Status::Directory, text));
+        }
         wal::Output::Halt(halt) => {
             let text = format!(
                 "{halt}\nNothing is acknowledged from here on; the process ends. A failed write \

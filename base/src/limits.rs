@@ -17,6 +17,9 @@ pub const SEGMENT_SIZE_MIN: u64 = 64 * 1024;
 /// Prepared segments a log keeps ahead; below this, writes are refused.
 pub const SPARE_SEGMENTS: usize = 2;
 
+/// Prepared segments beyond those, for starts on a full disk: one each, and never for a write.
+pub const BALLAST_SEGMENTS: usize = 2;
+
 /// Frames on their way to the disk at a time (W).
 pub const FRAMES_IN_FLIGHT: usize = 4;
 

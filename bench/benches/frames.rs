@@ -36,7 +36,7 @@ impl Bench {
             frames_in_flight: 4,
             spare_segments: 2,
             seal_after_us: 5_000,
-            ballast_size: 0,
+            ballast_segments: 0,
         };
         let recovered =
             wal::recover(&mut Empty, &config, &mut |_, _| Ok(())).expect("nothing is damaged");

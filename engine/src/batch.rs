@@ -39,7 +39,8 @@ pub struct Batch {
     bytes: Vec<u8>,
     effect_count: usize,
     touched: Vec<u64>,
-    floor: bool,
+    /// Databases that were flushed or swapped, by bit.
+    floor: u16,
 }
 
 impl Batch {
@@ -53,7 +54,7 @@ impl Batch {
         match effect.place() {
             Some((db, key)) => self.touched.push(keyspace.hash(db, key)),
             // One floor for the whole slice: which keys were there is no longer known.
-            None => self.floor = true,
+            None => self.floor |= databases_of(effect),
         }
         if let Some((db, key)) = effect.second_place() {
             self.touched.push(keyspace.hash(db, key));
@@ -84,8 +85,8 @@ impl Batch {
         self.touched.drain(..)
     }
 
-    /// Were databases flushed or swapped since the last call?
-    pub fn take_floor(&mut self) -> bool {
+    /// The databases that were flushed or swapped since the last call, by bit; zero if none was.
+    pub fn take_floor(&mut self) -> u16 {
         std::mem::take(&mut self.floor)
     }
 
@@ -100,7 +101,7 @@ impl Batch {
     pub fn close_into(&mut self, clock_ms: u64, attachment: &[u8], body: &mut Vec<u8>) {
         assert!(!self.is_empty() || !attachment.is_empty());
         assert!(self.touched.is_empty());
-        assert!(!self.floor);
+        assert!(self.floor == 0);
         if self.bytes.is_empty() {
             self.begin();
         }
@@ -118,9 +119,20 @@ impl Batch {
         self.bytes.clear();
         self.effect_count = 0;
         self.touched.clear();
-        self.floor = false;
+        self.floor = 0;
     }
 }
+
+/// The databases whose keys an effect on no single key may take or bring, by bit.
+fn databases_of(effect: &Effect<'_>) -> u16 {
+    match *effect {
+        Effect::FlushDatabase { db } => 1 << db,
+        Effect::SwapDatabases { first, second } => 1 << first | 1 << second,
+        _ => u16::MAX,
+    }
+}
+
+const _: () = assert!(base::limits::DATABASES <= 16, "databases are bits");
 
 /// Reads an entry's body: the clock, then effect by effect. After an error there are no more.
 #[derive(Clone, Debug)]

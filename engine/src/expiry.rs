@@ -38,7 +38,35 @@ pub fn expire_key(
     is_expired
 }
 
-/// The most bytes [`expire`] logs: zero if none of the command's keys has expired.
+/// Sees to it that those of the command's keys that have expired are never seen again, and leaves
+/// them where they are: while clients are paused nothing is deleted.
+///
+/// The rule of F24 with another effect: the key's time is moved to the beginning of all time, so
+/// no clock, however slow, brings it back; whoever was told that it is gone waits for that.
+pub fn hide<R: Runs>(
+    spaces: &mut Spaces<'_>,
+    command: &Command<R>,
+    args: &[&[u8]],
+    db: u16,
+    now_ms: u64,
+) {
+    command.keys(args).for_each(|key| hide_key(spaces, db, key, now_ms));
+}
+
+/// As [`hide`], for one key.
+pub fn hide_key(spaces: &mut Spaces<'_>, db: u16, key: &[u8], now_ms: u64) {
+    let is_due = spaces
+        .find(db, key)
+        .is_some_and(|it| it.is_expired(now_ms) && !it.is_expired(HIDDEN_MS + 1));
+    if is_due {
+        spaces.apply(&Effect::SetExpire { db, key, expire_ms: Some(HIDDEN_MS) });
+    }
+}
+
+/// Before any clock: milliseconds since 1970.
+const HIDDEN_MS: u64 = 0;
+
+/// The most bytes [`expire`] or [`hide`] logs: zero if none of the command's keys has expired.
 pub fn expire_size_max<R: Runs>(
     spaces: &Spaces<'_>,
     command: &Command<R>,
@@ -85,5 +113,24 @@ mod tests {
         assert!(spaces.find(3, b"d").is_some());
         assert_eq!(spaces.effect_count(), 5);
         assert!(b"\x02\x03\x01a".len() <= bound);
+    }
+
+    /// Broken once by hiding what is not due, once by hiding twice.
+    #[test]
+    fn a_hidden_key_stays_and_no_clock_shows_it() {
+        let mut space = Space::new(Keyspace::new(1, 0..SLOTS));
+        let mut spaces = Spaces::one(&mut space);
+        for (key, expire_ms) in [(b"a", Some(10)), (b"b", Some(20)), (b"c", None)] {
+            spaces.apply(&Effect::PutString { db: 0, key, value: b"", expire_ms });
+        }
+        for _ in 0..2 {
+            for key in [b"a", b"b", b"c", b"x"] {
+                hide_key(&mut spaces, 0, key, 15);
+            }
+        }
+        assert_eq!(spaces.effect_count(), 4);
+        let is_live = |key: &[u8], now_ms| spaces.live(0, key, now_ms).is_some();
+        assert!(spaces.find(0, b"a").is_some() && !is_live(b"a", 1));
+        assert!(is_live(b"b", 19) && is_live(b"c", u64::MAX));
     }
 }

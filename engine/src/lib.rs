@@ -48,7 +48,7 @@ pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHand
 pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect, Elements, ElementsBuf, End};
 pub use error::{CommandError, until_nul};
-pub use expiry::{expire, expire_key, expire_size_max};
+pub use expiry::{expire, expire_key, expire_size_max, hide, hide_key};
 pub use glob::matches_glob;
 pub use integer::parse_integer;
 pub use keyspace::{Inverse, Keyspace, ReplayError};

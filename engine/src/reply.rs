@@ -13,6 +13,8 @@ pub trait ReplySink {
     /// `text` starts with the error's code, as in `ERR syntax error`.
     fn error(&mut self, text: &str);
     fn bulk(&mut self, bytes: &[u8]);
+    /// About so many bytes follow.
+    fn expect(&mut self, _size: usize) {}
     fn integer(&mut self, number: i64);
     fn null(&mut self);
     /// What RESP2 sends for an absent array; RESP3 has one null.

@@ -12,4 +12,6 @@ pub(crate) struct Caller {
     pub(crate) durability: Durability,
     /// The client's reads count as uses of a key (CLIENT NO-TOUCH).
     pub(crate) touches: bool,
+    /// Its replies are large: the others go first.
+    pub(crate) is_patient: bool,
 }

@@ -8,12 +8,14 @@ use net::{Decoded, Decoder, Front, Protocol, ProtocolError};
 use crate::dispatch::Flow;
 use crate::event::Pending;
 use crate::input::Input;
+use crate::loans::Claim;
 use crate::node::{Node, Phase};
 use crate::parcel::BorrowedWords;
 use crate::planted::Plant;
 use crate::pubsub::Subscriptions;
 use crate::room::Waiter;
 use crate::session::{Client, Held, ReplyMode, Session};
+use crate::share::REPLIES_PER_TURN;
 
 /// Commands of one client executed before others get their turn.
 const COMMANDS_PER_TURN: usize = 4096;
@@ -26,6 +28,42 @@ const STUCK_US: u64 = 10_000_000;
 
 /// How often one is.
 pub(crate) const RELIEF_US: u64 = 100_000;
+
+/// How much may wait for a client now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputRule {
+    size_pause: usize,
+    is_over_budget: bool,
+    /// Jobs of those in no hurry may run.
+    jobs_flow: bool,
+}
+
+impl OutputRule {
+    fn is_over(self, session: &Session) -> bool {
+        let size = session.output_size();
+        self.size_pause < size || (self.is_over_budget && OUTPUT_SHARE < size)
+    }
+
+    pub(crate) fn with_jobs(self, jobs_flow: bool) -> Self {
+        Self { jobs_flow, ..self }
+    }
+
+    /// What a client, if it is still there, may claim of the next session for its jobs.
+    pub(crate) fn claim(self, session: Option<&Session>) -> Claim {
+        match session {
+            // Nothing is kept for one that is gone.
+            None => Claim::Prompt,
+            Some(session) if session.closed => Claim::Prompt,
+            // What waits behind the reply that a job is to make must not keep it from running.
+            Some(session) if session.has_front() && self.is_over(session) => Claim::Nothing,
+            Some(session) if session.is_slow() && !self.jobs_flow && session.has_front() => {
+                Claim::Later
+            }
+            Some(session) if session.is_patient() => Claim::Patient { size: session.reply_size },
+            Some(_) => Claim::Prompt,
+        }
+    }
+}
 
 impl Node {
     pub(crate) fn accept(
@@ -122,6 +160,7 @@ impl Node {
         session.decoder = decoder;
         match session.held {
             None | Some(Held::Replies | Held::Vacancies | Held::Answers) => {}
+            Some(Held::Batch) => self.behind_batch.push(Waiter::Client(session.id)),
             Some(Held::Turn) => queue_run(&mut self.runnable, session),
             Some(Held::Room { needed }) => self.room.push(Waiter::Client(session.id), needed),
             Some(Held::Output) => self.stuck.push(session.id),
@@ -143,17 +182,25 @@ impl Node {
         now: Now,
     ) -> (usize, usize) {
         let mut executed = 0;
+        let before = self.share.replied;
         for _ in 0..COMMANDS_PER_TURN {
             if session.client.closing {
                 return (data.len(), 0);
             }
-            if self.is_over_output(session) {
+            let is_over = self.is_over_output(session);
+            if is_over || (session.is_slow() && !self.trickle.flows(now)) {
                 session.held = Some(Held::Output);
                 return (executed, 0);
             }
             if self.pubsub.is_far_ahead {
                 self.pubsub.wait(session.id);
                 session.held = Some(Held::Replies);
+                return (executed, 0);
+            }
+            // Others go first; one client alone, too, is given so much of a turn and no more.
+            let is_much = before + REPLIES_PER_TURN <= self.share.replied;
+            if is_much || (session.is_patient() && !self.share.admits()) {
+                session.held = Some(Held::Turn);
                 return (executed, 0);
             }
             let rest = &data[executed..];
@@ -171,6 +218,7 @@ impl Node {
                             continue;
                         }
                         Flow::NeedsRoom { needed } => Held::Room { needed },
+                        Flow::NeedsBatch => Held::Batch,
                         Flow::NeedsTurn => Held::Turn,
                         Flow::NeedsReplies => Held::Replies,
                         Flow::NeedsVacancies => Held::Vacancies,
@@ -208,8 +256,12 @@ impl Node {
     /// The budget of all holds up those who use it: a client that reads its replies is served
     /// however many others do not.
     fn is_over_output(&self, session: &Session) -> bool {
-        let size = session.output_size();
-        self.config.output_size_pause < size || (self.is_over_budget() && OUTPUT_SHARE < size)
+        self.output_rule().is_over(session)
+    }
+
+    pub(crate) fn output_rule(&self) -> OutputRule {
+        let is_over_budget = self.is_over_budget();
+        OutputRule { size_pause: self.config.output_size_pause, is_over_budget, jobs_flow: false }
     }
 
     pub(crate) fn is_over_budget(&self) -> bool {
@@ -234,6 +286,7 @@ impl Node {
             self.runnable.clear();
             return;
         }
+        self.share.owes_one = true;
         for _ in 0..self.runnable.len() {
             let id = self.runnable.pop_front().expect("as many as there were");
             let Some(mut session) = self.sessions.take(id) else { continue };
@@ -249,6 +302,7 @@ impl Node {
             queue_flush(&mut self.flush, &mut session);
             self.sessions.put_back(session);
         }
+        self.share.owes_one = false;
     }
 
     pub(crate) fn note_sent(&mut self, id: ConnectionId, buffer: Vec<u8>, now: Now) {
@@ -350,19 +404,38 @@ impl Node {
     }
 
     /// Lets the sessions run whose replies have drained.
-    pub(crate) fn wake_stuck(&mut self) {
-        let is_over_budget = self.is_over_budget();
+    pub(crate) fn wake_stuck(&mut self, now: Now) {
+        let (rule, is_over_budget) = (self.output_rule(), self.is_over_budget());
+        // One of those in no hurry in each turn.
+        let mut flows = self.trickle.flows(now);
         let Self { stuck, sessions, runnable, config, .. } = self;
         stuck.retain(|&id| {
             let Some(session) = sessions.get_mut(id) else { return false };
             let size = session.output_size();
-            let goes_on = size <= config.output_size_pause / 2
-                && (!is_over_budget || size <= OUTPUT_SHARE / 2);
+            let goes_on = match session.is_slow() {
+                true => !rule.is_over(session) && std::mem::take(&mut flows),
+                false => {
+                    size <= config.output_size_pause / 2
+                        && (!is_over_budget || size <= OUTPUT_SHARE / 2)
+                }
+            };
             if goes_on {
                 queue_run(runnable, session);
             }
             !goes_on
         });
+    }
+
+    /// When those in no hurry go on, if any wait for that: microseconds of the monotonic clock.
+    pub(crate) fn trickle_us(&self) -> Option<u64> {
+        let rule = self.output_rule();
+        let awaits = |id: &ConnectionId| {
+            self.sessions.get(*id).is_some_and(|one| one.is_slow() && !rule.is_over(one))
+        };
+        let stuck = self.stuck.iter().any(awaits).then(|| self.trickle.flows_at_us());
+        let jobs = self.loans.awaits_time(|id| rule.claim(self.sessions.get(id)));
+        let jobs = jobs.then(|| self.trickle_jobs.flows_at_us());
+        stuck.into_iter().chain(jobs).min()
     }
 
     /// Gives up the client that holds most of the replies' memory and has not taken any of it for

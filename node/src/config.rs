@@ -28,10 +28,26 @@ pub struct Config {
     pub facts: Facts,
     /// The time for measuring how long a command takes: nanoseconds since whenever.
     pub stopwatch: fn() -> u64,
+    /// The processor time spent so far.
+    pub cpu_times: fn() -> CpuTimes,
     /// Chance of this process.
     pub seed: u64,
     /// The secret of the data directory that keys the hashes of its keys.
     pub hash_seed: u64,
+}
+
+/// The processor time spent by the process, and by the thread of the core that asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuTimes {
+    pub process: CpuTime,
+    pub thread: CpuTime,
+}
+
+/// Time spent in the kernel and outside: microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuTime {
+    pub system_us: u64,
+    pub user_us: u64,
 }
 
 /// What INFO and HELLO tell about this process.

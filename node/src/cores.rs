@@ -1,14 +1,16 @@
 //! What arrives from the other cores: requests for this core's slices, replies for its clients,
 //! loans, vouchers, questions.
 
-use base::{CoreId, Now, SliceId};
+use std::collections::VecDeque;
+
+use base::{CoreId, Now, Set, SliceId};
 use net::Ticket;
 
 use crate::clients::{queue_flush, queue_run};
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
 use crate::job::{Job, Work};
-use crate::loans::{Grant, LoanRequest, Session as Loan};
+use crate::loans::{Grant, LoanRequest, SESSION_REPLIES_SIZE, Session as Loan};
 use crate::node::{Node, Phase};
 use crate::parcel::{Body, Gates, Message, Parcel, Request, ReturnAddress, WaitingRequest};
 use crate::registry::Run;
@@ -17,9 +19,6 @@ use crate::room::Waiter;
 use crate::session::Held;
 use crate::slice::Lent;
 use crate::tally::Who;
-
-/// A session ends once its jobs have made so many bytes of replies.
-const SESSION_REPLIES_SIZE: usize = 1024 * 1024;
 
 impl Node {
     /// Takes what another core sent. While recovery is not over it waits.
@@ -106,12 +105,31 @@ impl Node {
 
     /// Executes a request of another core, or keeps it until it can be.
     fn take_request(&mut self, request: &Request<'_>, now: Now) {
-        if self.is_behind(request.address, request.slice) {
+        if self.put_off.has_client(request.address.client()) {
+            self.put_off.push(request.to_waiting());
+        } else if self.is_behind(request.address, request.slice) {
             self.stall(request.to_waiting(), None);
+        } else if request.caller.is_patient && self.share.is_full() {
+            self.put_off.push(request.to_waiting());
         } else if self.is_here(&Scope::One(request.slice)) {
             self.execute_request(request, false, now);
         } else {
             self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
+        }
+    }
+
+    /// Goes on with what earlier turns put off.
+    pub(crate) fn run_put_off(&mut self, now: Now) {
+        self.share.owes_one = true;
+        while !self.put_off.is_empty() && self.share.admits() {
+            let request = self.put_off.pop().expect("there is one");
+            if self.is_behind(request.address, request.slice) {
+                self.stall(request, None);
+            } else if self.is_here(&Scope::One(request.slice)) {
+                self.execute_waiting(&request, false, now);
+            } else {
+                self.slices.group_mut(request.slice).queue.push_back(request);
+            }
         }
     }
 
@@ -133,12 +151,17 @@ impl Node {
         match self.execute(&task, now, &mut out) {
             Executed::Done(gates) => {
                 self.stats.commands_processed += 1;
+                self.share.replied += out.len();
                 let failed = failures != self.stats.commands_failed;
                 self.finish_call(command, args, Who::Other(address), failed, now);
                 let gates = caller.durability.waits_for(gates);
                 self.send_reply(address, &mut out, gates);
             }
             Executed::NeedsRoom { needed } => self.stall(request.to_waiting(), Some(needed)),
+            Executed::NeedsBatch => {
+                let number = self.stalled.push(request.to_waiting(), true);
+                self.behind_batch.push(Waiter::Request(number));
+            }
             Executed::NeedsTurn => self.stall(request.to_waiting(), Some(0)),
         }
         out.clear();
@@ -209,8 +232,7 @@ impl Node {
             Body::Large(bytes) => session.replies.fill_owned(ticket, bytes, &gates, pool),
         }
         let size = session.replies.len() - before;
-        // It forgets a large one over some small ones.
-        session.reply_size = size.max(session.reply_size - session.reply_size / 8);
+        session.note_reply_size(size);
         self.output_size += size;
         self.stats.replies_parked += u64::from(!gates.is_empty());
         self.wake_waiting(&mut session);
@@ -233,7 +255,12 @@ impl Node {
     /// Opens a session for the jobs that gathered, and goes on with it as far as that goes.
     pub(crate) fn run_loans(&mut self, now: Now) {
         self.grant_loans(now);
-        if self.loans.open_session() {
+        let flows = self.trickle_jobs.flows(now);
+        let rule = self.output_rule().with_jobs(flows);
+        let Self { loans, sessions, .. } = self;
+        let sent_ahead =
+            |id| sessions.get(id).is_some_and(|session| session.jobs < session.replies.vacant());
+        if loans.open_session(|id| rule.claim(sessions.get(id)), sent_ahead) {
             if self.loans.is_complete() {
                 // An EXEC of nothing needs no slices.
                 let loan = self.loans.take_session();
@@ -258,9 +285,10 @@ impl Node {
     /// Gives this core's slices to the session whose turn it is, if there is one.
     fn grant_loans(&mut self, now: Now) {
         while let Some(request) = self.loans.first_request() {
-            let LoanRequest { borrower, slices, room } = request.clone();
-            // What the borrower's clients sent before comes before.
-            let is_early = self.stalled.has_core(borrower, &slices);
+            let LoanRequest { borrower, slices, room, clients } = request.clone();
+            // What the clients sent before comes before.
+            let is_early = self.stalled.has_any(borrower, &clients, &slices)
+                || self.put_off.has_any(borrower, &clients);
             if is_early {
                 return;
             }
@@ -311,23 +339,13 @@ impl Node {
         self.start_lap();
         let refusal = loan.refusal.take();
         let admission = Admission::Lent { room: loan.room(), refusal: refusal.as_deref() };
-        let replied = self.output_size;
-        let mut was_cut = false;
-        while let Some(mut job) = loan.jobs.pop_front() {
-            // Large replies must not hold the lenders' slices, nor this core, for long.
-            if replied + SESSION_REPLIES_SIZE < self.output_size {
-                was_cut = true;
-                loan.jobs.push_front(job);
-                break;
-            }
-            if let Some(needed) = self.run_job(&mut job, admission, now) {
-                job.room = job.room.max(needed);
-                loan.jobs.push_front(job);
-                break;
-            }
-        }
+        let mut jobs = std::mem::take(&mut loan.jobs);
+        let mut patient = std::mem::take(&mut loan.patient);
+        let was_cut = self.run_jobs(&mut jobs, admission, now);
+        self.run_jobs(&mut patient, admission, now);
         self.loans.note_session(was_cut);
-        self.loans.return_jobs(std::mem::take(&mut loan.jobs));
+        jobs.append(&mut patient);
+        self.loans.return_jobs(jobs);
         let Self { slices, transactions, planted, .. } = self;
         slices.close(transactions, now, planted);
         let mut returned: Vec<(CoreId, Vec<Lent>)> = Vec::new();
@@ -351,6 +369,22 @@ impl Node {
         if loan.slices().iter().any(|slice| self.topology.owner(slice) == self.core) {
             self.loans.release(self.core);
         }
+    }
+
+    /// Runs jobs until one of them has no room, or their replies are enough. True if they are.
+    fn run_jobs(&mut self, jobs: &mut VecDeque<Job>, admission: Admission<'_>, now: Now) -> bool {
+        let before = self.share.replied;
+        while let Some(mut job) = jobs.pop_front() {
+            if let Some(needed) = self.run_job(&mut job, admission, now) {
+                job.room = job.room.max(needed);
+                jobs.push_front(job);
+                return false;
+            }
+            if before + SESSION_REPLIES_SIZE <= self.share.replied && !jobs.is_empty() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Runs one job. Returns the bytes of room it needs if it cannot run in this session.
@@ -412,9 +446,13 @@ impl Node {
         };
         let needed = match executed {
             Executed::Done(gates) => {
+                self.share.replied += out.len();
+                if session.is_slow() {
+                    self.trickle_jobs.note(out.len());
+                }
                 let mut gates = durability.waits_for(gates);
                 gates.extend(self.telling_gate(&session));
-                if job.address.is_muted {
+                if job.address.is_muted || session.closed {
                     out.clear();
                     gates.clear();
                 }
@@ -425,7 +463,7 @@ impl Node {
                 None
             }
             // A batch that is full is closed with the session.
-            Executed::NeedsTurn => Some(0),
+            Executed::NeedsBatch | Executed::NeedsTurn => Some(0),
             Executed::NeedsRoom { needed } => {
                 if self.config.entry_size_max as u64 <= needed {
                     if let Work::Exec { watching: Some(watching), .. } = &job.work {
@@ -456,6 +494,8 @@ impl Node {
         gates: &[base::Gate],
     ) {
         let before = session.replies.len();
+        assert!(session.last_job < Some(ticket), "the jobs of a client run in their order");
+        session.last_job = Some(ticket);
         session.jobs -= 1;
         session.is_executing = false;
         if out.len() < net::CHUNK_SIZE {
@@ -463,7 +503,9 @@ impl Node {
         } else {
             session.replies.fill_owned(ticket, std::mem::take(out), gates, &mut self.pool);
         }
-        self.output_size += session.replies.len() - before;
+        let size = session.replies.len() - before;
+        session.note_reply_size(size);
+        self.output_size += size;
         self.wake_waiting(session);
     }
 
@@ -479,11 +521,25 @@ impl Node {
         }
         for slice in ids {
             let queue = std::mem::take(&mut self.slices.group_mut(slice).queue);
-            for request in &queue {
-                let args = request.words.borrow();
-                let WaitingRequest { caller, address, command, slice, .. } = *request;
-                self.take_request(&Request { caller, address, command, slice, args: &args }, now);
+            self.take_queue(queue, now);
+        }
+    }
+
+    /// Executes the requests that waited for a slice. Those that are put off come before what their
+    /// clients sent later, which may have been put off already.
+    fn take_queue(&mut self, queue: VecDeque<WaitingRequest>, now: Now) {
+        let (mut put_off, mut clients) = (Vec::new(), Set::default());
+        for request in queue {
+            let client = request.address.client();
+            if clients.contains(&client) || (request.caller.is_patient && self.share.is_full()) {
+                clients.insert(client);
+                put_off.push(request);
+            } else if self.is_behind(request.address, request.slice) {
+                self.stall(request, None);
+            } else {
+                self.execute_waiting(&request, false, now);
             }
         }
+        self.put_off.push_ahead(put_off);
     }
 }

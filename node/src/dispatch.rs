@@ -16,6 +16,7 @@ use crate::error::RequestError;
 use crate::eviction::OUT_OF_MEMORY;
 use crate::execute::{Admission, Executed, Scope, Task};
 use crate::job::{Job, Work};
+use crate::loans::Claim;
 use crate::node::Node;
 use crate::parcel::{BorrowedWords, Gates, Request, ReturnAddress, Words};
 use crate::registry::{ChannelsHandler, Control, NodeRun, Run, SessionHandler};
@@ -32,6 +33,8 @@ pub(crate) enum Flow {
     /// Nothing was executed: the log must have this many bytes of room first.
     NeedsRoom { needed: u64 },
     /// Nothing was executed: the open batch must be closed first.
+    NeedsBatch,
+    /// Nothing was executed: the next turn goes on with what must happen first.
     NeedsTurn,
     /// Nothing was executed: replies from other cores must come first.
     NeedsReplies,
@@ -345,7 +348,7 @@ impl Node {
         if self.vacant_max(session) <= session.replies.vacant() {
             return Flow::NeedsVacancies;
         }
-        if self.stalled.has_client(self.core, session.id) {
+        if self.has_requests_here(session) {
             return Flow::NeedsReplies;
         }
         let scope = self.scope(run, command, args);
@@ -354,17 +357,26 @@ impl Node {
                 return self.run_here(session, command, run, args, &scope, now);
             }
             if let Scope::One(slice) = scope {
+                if session.is_slow() {
+                    self.trickle.note(session.reply_size);
+                }
                 let address = self.reserve(session);
-                let caller = session.client.caller();
+                let caller = session.caller();
                 self.send_request(&Request { caller, address, command, slice, args });
                 return Flow::Done;
             }
         }
-        let caller = session.client.caller();
+        let caller = session.caller();
         let work = Work::Command { caller, command, words: Words::new(args) };
         let room = command.effect_size_max(args, &|_| 0) as u64;
         self.add_job(session, scope.to_set(), room, work);
         Flow::Done
+    }
+
+    /// Do requests of this client for this core's slices wait for something other than the slices?
+    pub(crate) fn has_requests_here(&self, session: &Session) -> bool {
+        let client = (self.core, session.id);
+        self.stalled.has_client(client) || self.put_off.has_client(client)
     }
 
     /// Replies of a client that may be under way: fewer when those that came were large, so
@@ -385,7 +397,7 @@ impl Node {
     ) -> Flow {
         let before = session.replies.len();
         session.replies.begin(&mut self.pool);
-        let caller = session.client.caller();
+        let caller = session.caller();
         let admission = Admission::Own { granted: std::mem::take(&mut session.granted) };
         let task = Task { caller, command, run, args, scope, admission };
         let failures = self.stats.commands_failed;
@@ -399,11 +411,13 @@ impl Node {
                 self.finish_call(command, args, Who::Own(&session.client), failed, now);
                 Flow::Done
             }
-            executed @ (Executed::NeedsRoom { .. } | Executed::NeedsTurn) => {
+            executed
+            @ (Executed::NeedsRoom { .. } | Executed::NeedsBatch | Executed::NeedsTurn) => {
                 session.replies.restart();
                 session.replies.commit(&[], &mut self.pool);
                 match executed {
                     Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
+                    Executed::NeedsBatch => Flow::NeedsBatch,
                     Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
                 }
             }
@@ -440,7 +454,8 @@ impl Node {
     ) {
         // What needs more is refused when it runs.
         let room = room.min(self.config.entry_size_max as u64);
-        let may_join = session.replies.vacant() == session.jobs;
+        let is_prompt = self.output_rule().claim(Some(session)) == Claim::Prompt;
+        let may_join = is_prompt && session.replies.vacant() == session.jobs;
         let address = self.reserve(session);
         session.jobs += 1;
         self.loans.add_job(Job { address, slices, room, work }, may_join);
@@ -473,9 +488,20 @@ impl Node {
         ReplyWriter::new(out, session.client.protocol).error_bytes(&error.text());
     }
 
-    fn note_reply(&mut self, session: &Session, before: usize) {
+    fn note_reply(&mut self, session: &mut Session, before: usize) {
         self.stats.commands_processed += 1;
-        self.output_size += session.replies.len() - before;
+        self.note_made(session, before);
+    }
+
+    /// A reply was made here: there were `before` bytes of them.
+    pub(crate) fn note_made(&mut self, session: &mut Session, before: usize) {
+        let size = session.replies.len() - before;
+        if session.is_slow() {
+            self.trickle.note(size);
+        }
+        session.note_reply_size(size);
+        self.output_size += size;
+        self.share.replied += size;
     }
 }
 
@@ -489,14 +515,16 @@ fn is_queued(command: &Command<Run>) -> bool {
     }
 }
 
-impl crate::session::Client {
+impl Session {
     /// What travels with this client's requests.
     pub(crate) fn caller(&self) -> Caller {
+        let client = &self.client;
         Caller {
-            database: self.database,
-            protocol: self.protocol,
-            durability: self.durability,
-            touches: self.touches,
+            is_patient: self.is_patient(),
+            database: client.database,
+            protocol: client.protocol,
+            durability: client.durability,
+            touches: client.touches,
         }
     }
 }

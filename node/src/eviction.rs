@@ -107,7 +107,12 @@ impl Node {
     }
 
     /// Evicts up to `count` keys while the node is over its memory.
+    ///
+    /// While clients are paused nothing goes, and the few commands that run are not refused for it.
     pub(crate) fn make_headroom(&mut self, count: usize, now: Now) -> Headroom {
+        if self.is_pausing(now) {
+            return Headroom::There;
+        }
         for evicted in 0..count {
             if !self.is_over_memory() {
                 return Headroom::There;

@@ -52,7 +52,9 @@ pub(crate) enum Executed {
     Done(Gates),
     /// Nothing was executed: the log must have this many bytes of room first.
     NeedsRoom { needed: u64 },
-    /// Nothing was executed: the open batch must be closed first.
+    /// Nothing was executed: the open batch must be closed first, when the log takes it.
+    NeedsBatch,
+    /// Nothing was executed: the next turn goes on with what must happen first.
     NeedsTurn,
 }
 
@@ -153,6 +155,9 @@ impl Node {
         }
 
         let before = self.effect_counts(task.scope);
+        // What writes while clients are paused takes the key's place, or what began the pause is
+        // still under way.
+        let hides = !is_write && self.is_pausing(now);
         let access = AccessMode {
             policy: self.settings.memory_policy.access_policy(),
             touches: task.caller.touches,
@@ -166,7 +171,12 @@ impl Node {
         let mut expired = 0;
         if expires {
             let Task { command, args, .. } = *task;
-            expired = engine::expire(&mut spaces, command, args, db, now_ms, notify_classes, notes);
+            if hides {
+                engine::hide(&mut spaces, command, args, db, now_ms);
+            } else {
+                let wanted = notify_classes;
+                expired = engine::expire(&mut spaces, command, args, db, now_ms, wanted, notes);
+            }
         }
         let mut reply = ReplyWriter::new(out, task.caller.protocol);
         let result = match task.run {
@@ -203,7 +213,7 @@ impl Node {
             engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
         };
         self.stats.expired_keys += expired as u64;
-        self.delete_hidden(task, now_ms);
+        self.delete_hidden(task, hides, now_ms);
         let gates = self.note_outcome(task, before, now);
         self.take_events(&gates);
         match result {
@@ -213,8 +223,8 @@ impl Node {
     }
 
     /// Keys that a command over all of them passed over because they have expired go now: their
-    /// absence was seen (PROTOCOL F24).
-    fn delete_hidden(&mut self, task: &Task<'_>, now_ms: u64) {
+    /// absence was seen (PROTOCOL F24). `hides`: they stay, and are never seen again.
+    fn delete_hidden(&mut self, task: &Task<'_>, hides: bool, now_ms: u64) {
         if self.notes.hidden.is_empty() {
             return;
         }
@@ -230,6 +240,10 @@ impl Node {
         };
         let mut expired = 0;
         for (db, key) in hidden {
+            if hides {
+                engine::hide_key(&mut spaces, db, &key, now_ms);
+                continue;
+            }
             let is_gone = engine::expire_key(&mut spaces, db, &key, now_ms, *notify_classes, notes);
             expired += u64::from(is_gone);
         }
@@ -422,7 +436,7 @@ impl Node {
             }
             Admission::Own { granted } => {
                 if entry_room < open + size {
-                    return Ok(Some(Executed::NeedsTurn));
+                    return Ok(Some(Executed::NeedsBatch));
                 }
                 let needed = (self.slices.unlogged_size() + size) as u64 + ROOM_MARGIN;
                 // Writes wait in the order in which they came, or a small one would always be in

@@ -63,7 +63,7 @@ impl ExpiryCycle {
         if self.at.is_some() { Some(0) } else { self.next_us }
     }
 
-    fn wake_at(&mut self, at_us: u64) {
+    pub(crate) fn wake_at(&mut self, at_us: u64) {
         self.next_us = Some(self.next_us.map_or(at_us, |known| known.min(at_us)));
     }
 }
@@ -87,6 +87,11 @@ impl Node {
             }
             self.expiry.next_us = None;
             self.expiry.at = Some((0, Position::START));
+        }
+        if self.is_pausing(now) {
+            self.expiry.at = None;
+            self.expiry.next_us = self.pause.until_us();
+            return;
         }
         // Who waits for room in the log comes first.
         if !self.room.is_empty() || self.wal.refuses_writes().is_some() {

@@ -21,6 +21,7 @@ mod roster;
 mod selection;
 mod session;
 mod settings;
+mod share;
 mod slow_log;
 
 mod caller;
@@ -30,6 +31,7 @@ mod error;
 mod execute;
 mod monitor;
 mod pubsub;
+mod put_off;
 mod room;
 mod stalled;
 
@@ -68,7 +70,7 @@ mod stats;
 mod tally;
 
 pub use attachment::Place;
-pub use config::{Config, Facts, REDIS_VERSION};
+pub use config::{Config, CpuTime, CpuTimes, Facts, REDIS_VERSION};
 pub use describe::describe;
 pub use durability::Durability;
 pub use event::{Event, InForce, Output};

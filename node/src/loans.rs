@@ -6,14 +6,18 @@
 //! core lends to one session at a time, itself included: that and the fixed order exclude
 //! deadlock. While a session is under way the next jobs gather.
 //!
+//! Clients take turns: those whose replies are small come first, those whose replies are large
+//! share a fixed size of them, and who has not taken the replies it has gets no more.
+//!
 //! # Invariants
 //!
 //! * A core's slices are all here unless its permit is another core's.
-//! * Jobs run in the order in which they came.
+//! * The jobs of one client run in the order in which they came.
+//! * `turns` names every client with jobs that wait once, and no lane is empty.
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, CoreId, Map};
+use base::{ConnectionId, CoreId, Map, Set};
 
 use crate::job::Job;
 use crate::slice::Lent;
@@ -26,6 +30,8 @@ pub(crate) struct LoanRequest {
     pub(crate) slices: SliceSet,
     /// Bytes that the log must have room for: what the borrower may write to these slices.
     pub(crate) room: u64,
+    /// Clients of the jobs that sent other requests before, which come before.
+    pub(crate) clients: Set<ConnectionId>,
 }
 
 /// The slices a core was asked for.
@@ -47,10 +53,25 @@ pub(crate) struct Loans {
     /// Sessions that wait for the permit, this core's own among them.
     requests: VecDeque<LoanRequest>,
     session: Option<Session>,
-    /// Jobs for the next session.
-    jobs: VecDeque<Job>,
-    /// How many of them it takes of one client: one, after a session that large replies cut short.
+    /// Jobs for the next sessions, by client.
+    lanes: Map<ConnectionId, VecDeque<Job>>,
+    /// The clients in turn.
+    turns: VecDeque<ConnectionId>,
+    /// How many a session takes of one client: one, after a session that its replies cut short.
     client_jobs: usize,
+}
+
+/// What a client with jobs may claim of the next session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Its replies are small: it goes first.
+    Prompt,
+    /// They are of about this size: it goes behind, within a size for all. Bytes.
+    Patient { size: usize },
+    /// It leaves them lying: nothing for now.
+    Later,
+    /// It has not taken those it has: no more are made.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +89,9 @@ pub(crate) struct Session {
     /// Cores whose slices are needed and not here, in order; the first was asked.
     missing: VecDeque<CoreId>,
     pub(crate) jobs: VecDeque<Job>,
+    /// Jobs of clients whose replies are large.
+    pub(crate) patient: VecDeque<Job>,
+    clients: Set<ConnectionId>,
     /// A log that takes no writes, and why.
     pub(crate) refusal: Option<String>,
 }
@@ -78,6 +102,10 @@ const ROOM_MIN: u64 = 256 * 1024;
 /// Jobs that one session serves, of all clients and of one.
 const SESSION_JOBS_MAX: usize = 1024;
 const CLIENT_JOBS_MAX: usize = 32;
+
+/// Bytes of replies that a session makes for the prompt, and again for the patient: large replies
+/// must not hold the lenders' slices, nor the borrower, for long.
+pub(crate) const SESSION_REPLIES_SIZE: usize = 1024 * 1024;
 
 impl Session {
     /// The bytes each lender has set aside.
@@ -98,7 +126,8 @@ impl Loans {
             permit: None,
             requests: VecDeque::new(),
             session: None,
-            jobs: VecDeque::new(),
+            lanes: Map::default(),
+            turns: VecDeque::new(),
             client_jobs: CLIENT_JOBS_MAX,
         }
     }
@@ -108,17 +137,28 @@ impl Loans {
         self.permit.is_none()
             && self.requests.is_empty()
             && self.session.is_none()
-            && self.jobs.is_empty()
+            && self.turns.is_empty()
     }
 
     /// Commands of this core's clients wait for slices of others.
     pub(crate) fn has_jobs(&self) -> bool {
-        self.session.is_some() || !self.jobs.is_empty()
+        self.session.is_some() || !self.turns.is_empty()
     }
 
     /// Jobs wait, and nothing is under way that they wait for.
-    pub(crate) fn may_open_session(&self) -> bool {
-        self.session.is_none() && !self.jobs.is_empty()
+    pub(crate) fn may_open_session(&self, claim: impl Fn(ConnectionId) -> Claim) -> bool {
+        let may_run = |id| matches!(claim(id), Claim::Prompt | Claim::Patient { .. });
+        self.session.is_none() && self.turns.iter().any(|id| may_run(*id))
+    }
+
+    /// Jobs wait for nothing but their time.
+    pub(crate) fn awaits_time(&self, claim: impl Fn(ConnectionId) -> Claim) -> bool {
+        self.session.is_none() && self.turns.iter().any(|id| claim(*id) == Claim::Later)
+    }
+
+    /// Clients with jobs that are in no session.
+    pub(crate) fn waiting_clients(&self) -> impl Iterator<Item = ConnectionId> {
+        self.turns.iter().copied()
     }
 
     /// Bytes of the log that are set aside for a borrower.
@@ -126,22 +166,29 @@ impl Loans {
         self.permit.map_or(0, |permit| permit.room)
     }
 
-    /// `may_join`: nothing of its client waits at a lender, where it would come behind the job.
+    /// `may_join`: it may run in the session under way. Its client is prompt, and nothing of it
+    /// waits at a lender, where it would come behind the job.
     pub(crate) fn add_job(&mut self, job: Job, may_join: bool) {
+        let client = job.address.connection;
+        let waits = self.lanes.contains_key(&client);
         if let Some(session) = &mut self.session
             && may_join
-            && self.jobs.is_empty()
+            && !waits
+            && session.patient.iter().all(|one| one.address.connection != client)
             && job.slices.is_subset(&session.slices)
             && job.room <= session.room
             && session.jobs.len() < CLIENT_JOBS_MAX
         {
             session.jobs.push_back(job);
         } else {
-            self.jobs.push_back(job);
+            if !waits {
+                self.turns.push_back(client);
+            }
+            self.lanes.entry(client).or_default().push_back(job);
         }
     }
 
-    /// A session was cut short, because what it replied is large, or was not.
+    /// What the prompt were replied cut a session short, or did not.
     pub(crate) fn note_session(&mut self, was_cut: bool) {
         self.client_jobs = match was_cut {
             true => 1,
@@ -149,53 +196,97 @@ impl Loans {
         };
     }
 
-    /// A job that could not run in its session comes first in the next.
+    /// Jobs that could not run in their session come first in the next.
     pub(crate) fn return_jobs(&mut self, jobs: VecDeque<Job>) {
-        for job in jobs.into_iter().rev() {
-            self.jobs.push_front(job);
+        if jobs.is_empty() {
+            return;
         }
+        let mut known = Set::default();
+        let mut clients: Vec<ConnectionId> =
+            jobs.iter().map(|job| job.address.connection).collect();
+        clients.retain(|client| known.insert(*client));
+        self.turns.retain(|client| !known.contains(client));
+        clients.into_iter().rev().for_each(|client| self.turns.push_front(client));
+        for job in jobs.into_iter().rev() {
+            self.lanes.entry(job.address.connection).or_default().push_front(job);
+        }
+        assert!(self.turns.len() == self.lanes.len());
     }
 
     /// Opens a session for the jobs that wait, if there are any and none is under way.
     /// True if there is one now: [`next_request`](Self::next_request) tells whom to ask.
-    pub(crate) fn open_session(&mut self) -> bool {
-        if !self.may_open_session() {
+    /// `sent_ahead`: has the client requests under way other than jobs?
+    pub(crate) fn open_session(
+        &mut self,
+        claim: impl Fn(ConnectionId) -> Claim,
+        sent_ahead: impl Fn(ConnectionId) -> bool,
+    ) -> bool {
+        if self.session.is_some() {
             return false;
         }
-        let jobs = self.take_jobs();
+        let (jobs, patient) = self.take_jobs(claim);
+        if jobs.is_empty() && patient.is_empty() {
+            return false;
+        }
         let mut slices = SliceSet::default();
         let mut room = ROOM_MIN;
-        for job in &jobs {
+        let mut clients = Set::default();
+        for job in jobs.iter().chain(&patient) {
             slices.extend(&job.slices);
             room = room.max(job.room);
+            let client = job.address.connection;
+            if sent_ahead(client) {
+                clients.insert(client);
+            }
         }
         let mut missing: Vec<CoreId> =
             slices.iter().map(|slice| self.topology.owner(slice)).collect();
         missing.sort_unstable();
         missing.dedup();
         let missing = missing.into();
-        self.session = Some(Session { slices, room, missing, jobs, refusal: None });
+        let refusal = None;
+        self.session = Some(Session { slices, room, missing, jobs, patient, clients, refusal });
         true
     }
 
-    /// The jobs of the next session: the first of each client, so that one that has many does not
-    /// hold up those that have few. Each client's keep their order.
-    fn take_jobs(&mut self) -> VecDeque<Job> {
-        let mut taken: Map<ConnectionId, usize> = Map::default();
-        let (mut jobs, mut left) = (VecDeque::new(), VecDeque::new());
-        while let Some(job) = self.jobs.pop_front() {
-            let of_client = taken.entry(job.address.connection).or_default();
-            if *of_client < self.client_jobs && jobs.len() < SESSION_JOBS_MAX {
-                *of_client += 1;
-                jobs.push_back(job);
+    /// The jobs of the next session, of the prompt and of the patient: the first of each client, so
+    /// that one that has many does not hold up those that have few. At least one of the patient is
+    /// among them, if there is any.
+    fn take_jobs(
+        &mut self,
+        claim: impl Fn(ConnectionId) -> Claim,
+    ) -> (VecDeque<Job>, VecDeque<Job>) {
+        let (mut jobs, mut patient) = (VecDeque::new(), VecDeque::new());
+        let (mut passed, mut served) = (VecDeque::new(), VecDeque::new());
+        let mut size_left = SESSION_REPLIES_SIZE;
+        for client in std::mem::take(&mut self.turns) {
+            let lane = self.lanes.get_mut(&client).expect("a client in turn has a lane");
+            let (into, count) = match claim(client) {
+                Claim::Prompt => {
+                    let count = self.client_jobs.min(SESSION_JOBS_MAX - jobs.len());
+                    (&mut jobs, count.min(lane.len()))
+                }
+                Claim::Patient { size } => {
+                    let fitting = size_left.div_ceil(size).min(CLIENT_JOBS_MAX);
+                    let count = fitting.min(lane.len());
+                    size_left = size_left.saturating_sub(count * size);
+                    (&mut patient, count)
+                }
+                Claim::Later | Claim::Nothing => (&mut patient, 0),
+            };
+            into.extend(lane.drain(..count));
+            if lane.is_empty() {
+                self.lanes.remove(&client);
+            } else if count == 0 {
+                passed.push_back(client);
             } else {
-                // What comes later of this client comes after it.
-                *of_client = self.client_jobs;
-                left.push_back(job);
+                served.push_back(client);
             }
         }
-        self.jobs = left;
-        jobs
+        passed.append(&mut served);
+        self.turns = passed;
+        assert!(self.turns.len() == self.lanes.len());
+        (jobs, patient)
     }
 
     /// Whom to ask for what next, right after a session was opened or went on.
@@ -208,7 +299,15 @@ impl Loans {
                 slices.insert(slice);
             }
         }
-        Some((lender, LoanRequest { borrower: self.core, slices, room: session.room }))
+        Some((
+            lender,
+            LoanRequest {
+                borrower: self.core,
+                slices,
+                room: session.room,
+                clients: session.clients.clone(),
+            },
+        ))
     }
 
     /// The core that was asked has granted. True if nothing is missing any more.

@@ -153,6 +153,9 @@ impl Node {
         if self.vacant_max(session) <= session.replies.vacant() {
             return Flow::NeedsVacancies;
         }
+        if self.has_requests_here(session) {
+            return Flow::NeedsReplies;
+        }
         let mut slices = SliceSet::default();
         for key in args {
             slices.insert(self.topology.slice_of(engine::slot_of(key)));
@@ -197,7 +200,7 @@ impl Node {
             // One that stays although its time has come fails the EXEC, no more.
             self.expire_watched(slice, database, key, spare, now_ms, now);
             let (slice, space) = self.slices.both(slice);
-            slice.watches.add(id, space, database, key);
+            slice.watches.add(id, space, (database, key), now_ms);
         }
     }
 
@@ -219,9 +222,16 @@ impl Node {
         if spare < key.len() + DELETE_OVERHEAD {
             return false;
         }
+        let hides = self.is_pausing(now);
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
-        if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
+        if hides {
+            let before = spaces.effect_count();
+            engine::hide_key(&mut spaces, database, key, now_ms);
+            if before < spaces.effect_count() {
+                self.slices.note_effects(slice, now, &self.planted);
+            }
+        } else if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
             self.stats.expired_keys += 1;
             self.slices.note_effects(slice, now, &self.planted);
         }
@@ -297,7 +307,7 @@ impl Node {
             let waits_for_replies = session.asking.is_none();
             return if waits_for_replies { Flow::NeedsReplies } else { Flow::NeedsAnswers };
         }
-        if self.stalled.has_client(self.core, session.id) {
+        if self.has_requests_here(session) {
             session.client.transaction = Some(transaction);
             return Flow::NeedsReplies;
         }
@@ -334,7 +344,7 @@ impl Node {
                     gates.extend(self.telling_gate(session));
                     session.replies.begin(&mut self.pool).extend_from_slice(&out);
                     session.commit(&gates, &mut self.pool);
-                    self.output_size += session.replies.len() - before;
+                    self.note_made(session, before);
                     Flow::Done
                 }
                 executed => {
@@ -343,6 +353,7 @@ impl Node {
                     session.watching = watching;
                     match executed {
                         Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
+                        Executed::NeedsBatch => Flow::NeedsBatch,
                         Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
                     }
                 }
@@ -466,7 +477,7 @@ impl Node {
             match queued.command.run {
                 Run::Keys(run) => {
                     let scope = self.scope(run, queued.command, args);
-                    let caller = session.client.caller();
+                    let caller = session.caller();
                     let task = Task {
                         caller,
                         command: queued.command,
@@ -479,7 +490,7 @@ impl Node {
                     };
                     match self.execute(&task, now, out) {
                         Executed::Done(more) => add_gates(&mut gates, &more),
-                        Executed::NeedsRoom { .. } | Executed::NeedsTurn => {
+                        Executed::NeedsRoom { .. } | Executed::NeedsBatch | Executed::NeedsTurn => {
                             unreachable!("what is sure waits for nothing")
                         }
                     }
@@ -559,7 +570,7 @@ impl Node {
         admission: Admission<'_>,
         now: Now,
     ) -> Result<Option<Executed>, RequestError> {
-        let caller = session.client.caller();
+        let caller = session.caller();
         let scope = Scope::Many(*slices);
         let now_ms = self.clock_ms(&scope, now);
         // A value that one command made may be copied by the next.

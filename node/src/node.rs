@@ -23,7 +23,7 @@ use engine::{Classes, Notes};
 use net::BufferPool;
 use wal::Wal;
 
-use crate::clients::{RELIEF_US, queue_flush};
+use crate::clients::{RELIEF_US, queue_flush, queue_run};
 use crate::config::Config;
 use crate::event::{Event, Output, Pending};
 use crate::eviction::Eviction;
@@ -31,18 +31,20 @@ use crate::expiry_cycle::ExpiryCycle;
 use crate::idle::IdleCheck;
 use crate::latency::LatencyLog;
 use crate::later::Deferred;
-use crate::loans::Loans;
+use crate::loans::{Claim, Loans};
 use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
 use crate::pause::Pause;
 use crate::planted::{Plant, Planted};
 use crate::pubsub::PubSub;
+use crate::put_off::PutOff;
 use crate::registry::Registry;
 use crate::replay::SliceStart;
-use crate::room::RoomQueue;
+use crate::room::{RoomQueue, Waiter};
 use crate::session::{Session, Sessions};
 use crate::settings::Settings;
+use crate::share::{Share, Trickle};
 use crate::slices::Slices;
 use crate::slow_log::SlowLog;
 use crate::stalled::Stalled;
@@ -129,8 +131,17 @@ pub struct Node {
     pub(crate) runnable: VecDeque<ConnectionId>,
     /// Writes that wait for the log to have room.
     pub(crate) room: RoomQueue,
+    /// Writes that wait for the open batches to be closed. While the log's window is full only a
+    /// completion can do that, so the core sleeps until then.
+    pub(crate) behind_batch: Vec<Waiter>,
     /// Those of other cores among them, and what waits behind them.
     pub(crate) stalled: Stalled,
+    /// Requests of other cores that wait for a later turn.
+    pub(crate) put_off: PutOff,
+    pub(crate) share: Share,
+    /// What is made for clients in no hurry, here and by jobs.
+    pub(crate) trickle: Trickle,
+    pub(crate) trickle_jobs: Trickle,
     /// Sessions held until their replies drain.
     pub(crate) stuck: Vec<ConnectionId>,
     pub(crate) pause: Pause,
@@ -204,7 +215,12 @@ impl Node {
             flush: Vec::new(),
             runnable: VecDeque::new(),
             room: RoomQueue::default(),
+            behind_batch: Vec::new(),
             stalled: Stalled::default(),
+            put_off: PutOff::default(),
+            share: Share::default(),
+            trickle: Trickle::default(),
+            trickle_jobs: Trickle::default(),
             stuck: Vec::new(),
             pause: Pause::default(),
             unwatched: Vec::new(),
@@ -263,7 +279,8 @@ impl Node {
         self.pace.sample(&self.stats, now);
         self.grant_room();
         self.run_stalled(now);
-        self.wake_stuck();
+        self.run_put_off(now);
+        self.wake_stuck(now);
         self.end_pause(now);
         self.run_held(now);
         self.wal.handle_time(now);
@@ -284,6 +301,7 @@ impl Node {
         self.close_phase(now);
         self.flush_replies(now);
         self.relieve(now);
+        self.share = Share::default();
     }
 
     /// The next thing to be done, until None.
@@ -316,7 +334,13 @@ impl Node {
 
     /// When the next turn must begin at the latest: microseconds of the monotonic clock.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if !self.runnable.is_empty() || self.room.is_new() || self.loans.may_open_session() {
+        let rule = self.output_rule();
+        if !self.runnable.is_empty()
+            || !self.put_off.is_empty()
+            || self.room.is_new()
+            || self.stalled.is_granted()
+            || self.loans.may_open_session(|id| rule.claim(self.sessions.get(id)))
+        {
             return Some(0);
         }
         let deadline = match self.phase {
@@ -328,7 +352,8 @@ impl Node {
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
         let (pause, upkeep) = (self.pause.until_us(), self.upkeep_timeout());
         let (deferred, slow) = (self.deferred_us(), self.slow_deadline_us());
-        [deadline, relief, pause, upkeep, deferred, slow, self.wal.poll_timeout()]
+        let trickle = self.trickle_us();
+        [deadline, relief, pause, upkeep, deferred, slow, trickle, self.wal.poll_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -337,6 +362,12 @@ impl Node {
     /// What may be changed while the node runs; of this core alone.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
+    }
+
+    /// How long a connection may be silent before the shell asks whether it still is one: seconds;
+    /// zero: for ever.
+    pub fn tcp_keepalive_s(&self) -> u64 {
+        self.settings.tcp_keepalive_s
     }
 
     /// Clients connected to this core now.
@@ -426,6 +457,16 @@ impl Node {
             slices.note_frame(&emitted, frame);
             frames.push_back((frame, size));
         }
+        for waiter in self.behind_batch.drain(..) {
+            match waiter {
+                Waiter::Client(id) => {
+                    if let Some(session) = self.sessions.get_mut(id) {
+                        queue_run(&mut self.runnable, session);
+                    }
+                }
+                Waiter::Request(number) => self.stalled.grant(number),
+            }
+        }
     }
 
     /// Whether the open batches go to the log now.
@@ -499,6 +540,20 @@ impl Node {
         }
     }
 
+    /// Closes the clients whose requests wait for them to take their replies: they do not, and the
+    /// requests cannot wait any longer.
+    fn close_untaken(&mut self) {
+        let rule = self.output_rule();
+        for id in self.loans.waiting_clients().collect::<Vec<ConnectionId>>() {
+            if let Some(mut session) = self.sessions.take(id) {
+                if matches!(rule.claim(Some(&session)), Claim::Later | Claim::Nothing) {
+                    self.close_now(&mut session);
+                }
+                self.sessions.put_back(session);
+            }
+        }
+    }
+
     fn close_phase(&mut self, now: Now) {
         if let Phase::Draining { deadline_us } = self.phase {
             let is_over = deadline_us.is_none_or(|at| at <= now.monotonic_us);
@@ -506,6 +561,7 @@ impl Node {
             if is_over {
                 // Only the log can still end this; there is no time to wait for.
                 self.phase = Phase::Draining { deadline_us: None };
+                self.close_untaken();
             }
             let is_served = self.sessions.iter().all(|session| session.replies.vacant() == 0);
             // A job needs the other cores even when its client is gone.

@@ -172,6 +172,12 @@ impl Words {
     }
 }
 
+impl ReturnAddress {
+    pub(crate) fn client(&self) -> (CoreId, ConnectionId) {
+        (self.core, self.connection)
+    }
+}
+
 impl Request<'_> {
     pub(crate) fn to_waiting(&self) -> WaitingRequest {
         let Self { caller, address, command, slice, args } = *self;

@@ -2,6 +2,10 @@
 //!
 //! A client is held in front of the first command that must not run; nothing of it runs before
 //! that command, so its order is kept. Every core pauses before the command is answered.
+//!
+//! A pause of whatever scope is for who wants the data to stand still: nothing is evicted, and what
+//! expires is hidden and stays. Hiding is logged all the same, or a slower clock would show again
+//! what was said to be gone (PROTOCOL F24): see `engine::hide`.
 
 use base::{ConnectionId, Now};
 use engine::Command;
@@ -61,6 +65,7 @@ impl Node {
     /// Lets the clients go on that were held.
     pub(crate) fn unpause(&mut self) {
         self.pause.until_us = None;
+        self.expiry.wake_at(0);
         for id in std::mem::take(&mut self.pause.held) {
             if let Some(session) = self.sessions.get_mut(id) {
                 queue_run(&mut self.runnable, session);
@@ -72,6 +77,11 @@ impl Node {
         if self.pause.until_us.is_some_and(|at| at <= now.monotonic_us) {
             self.unpause();
         }
+    }
+
+    /// Are clients paused, so that nothing may be deleted?
+    pub(crate) fn is_pausing(&self, now: Now) -> bool {
+        self.pause.until_us.is_some_and(|at| now.monotonic_us < at)
     }
 
     /// Must the command wait until the pause ends?

@@ -56,6 +56,10 @@ impl ReplySink for ReplyWriter<'_> {
         self.encoder().bulk(bytes);
     }
 
+    fn expect(&mut self, size: usize) {
+        self.out.reserve(size);
+    }
+
     fn integer(&mut self, number: i64) {
         self.encoder().integer(number);
     }

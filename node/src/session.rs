@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use base::{ConnectionId, Gate};
 use engine::Command;
-use net::{BufferPool, Decoder, Protocol, ReplyQueue};
+use net::{BufferPool, Decoder, Front, Protocol, ReplyQueue, Ticket};
 
 use crate::ask::Asking;
 use crate::durability::Durability;
@@ -18,6 +18,7 @@ use crate::multi::{Transaction, Watching};
 use crate::pubsub::Subscriptions;
 use crate::pubsub::topics::Kind;
 use crate::registry::Run;
+use crate::share::UNREAD_SIZE;
 
 /// Owner: core.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct Session {
     pub(crate) progress_us: u64,
     /// Since when more replies wait than the soft limit allows.
     pub(crate) over_soft_us: Option<u64>,
-    /// About the size of the largest of the last replies from other cores: bytes.
+    /// About the size of the largest of the last replies: bytes.
     pub(crate) reply_size: usize,
     /// Bytes of requests that are counted for this client.
     pub(crate) counted_input: usize,
@@ -54,6 +55,8 @@ pub(crate) struct Session {
     pub(crate) jobs: usize,
     /// One of them is EXEC: what comes after it depends on it.
     pub(crate) is_executing: bool,
+    /// The last of them that ran.
+    pub(crate) last_job: Option<Ticket>,
     /// What the other cores were asked, until the last has answered.
     pub(crate) asking: Option<Asking>,
     pub(crate) watching: Option<Watching>,
@@ -155,6 +158,8 @@ pub(crate) struct Standing {
 pub(crate) enum Held {
     /// Its turn's share of commands is used up.
     Turn,
+    /// The open batch has no place for its write and must be closed first.
+    Batch,
     /// The log must have this many bytes of room for a write.
     Room { needed: u64 },
     /// Too many bytes of replies wait.
@@ -172,6 +177,9 @@ pub(crate) enum Held {
 /// What a reply of another core is taken for until some have come: a first burst of requests may be
 /// for large values. Bytes.
 const REPLY_SIZE_UNKNOWN: usize = 1024 * 1024;
+
+/// A client whose replies are larger than this lets the others go first: bytes.
+const PATIENT_SIZE: usize = 64 * 1024;
 
 impl Session {
     pub(crate) fn new(id: ConnectionId, client: Client) -> Self {
@@ -194,6 +202,7 @@ impl Session {
             held: None,
             jobs: 0,
             is_executing: false,
+            last_job: None,
             asking: None,
             watching: None,
             parked_at: Gate::NONE,
@@ -234,6 +243,26 @@ impl Session {
     /// Everything this client was promised has left.
     pub(crate) fn is_drained(&self) -> bool {
         self.replies.is_empty() && self.sending.is_none()
+    }
+
+    /// It forgets a large one over some small ones.
+    pub(crate) fn note_reply_size(&mut self, size: usize) {
+        self.reply_size = size.max(self.reply_size - self.reply_size / 8);
+    }
+
+    /// Are its replies large?
+    pub(crate) fn is_patient(&self) -> bool {
+        PATIENT_SIZE < self.reply_size
+    }
+
+    /// Does it leave large replies lying?
+    pub(crate) fn is_slow(&self) -> bool {
+        self.is_patient() && UNREAD_SIZE < self.output_size()
+    }
+
+    /// Something is there that leaves as soon as its client takes it.
+    pub(crate) fn has_front(&self) -> bool {
+        self.sending.is_some() || !matches!(self.replies.front(), Front::Vacant | Front::Empty)
     }
 
     /// Bytes of replies that have not been taken by the client's kernel.

@@ -29,6 +29,9 @@ pub struct Settings {
     pub clients_max: usize,
     /// A client that sends nothing for so long is closed; zero: never (`timeout`).
     pub timeout_s: u64,
+    /// A client whose host is silent for so long is asked for a sign of life; zero: never
+    /// (`tcp-keepalive`).
+    pub tcp_keepalive_s: u64,
     /// `client-output-buffer-limit normal`.
     pub output_limit: OutputLimit,
     /// `client-output-buffer-limit pubsub`.
@@ -72,6 +75,7 @@ impl Default for Settings {
             memory_samples: 5,
             clients_max: 10_000,
             timeout_s: 0,
+            tcp_keepalive_s: 300,
             output_limit: OutputLimit::default(),
             pubsub_output_limit: OutputLimit {
                 hard: 32 * 1024 * 1024,

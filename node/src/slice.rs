@@ -98,18 +98,22 @@ impl Slice {
     /// Returns by how many bytes it has grown.
     pub(crate) fn note_effects(&mut self, space: &mut Space, now: Now, planted: &Planted) -> usize {
         self.opened_us.get_or_insert(now.monotonic_us);
-        if space.batch.take_floor() {
+        let floor = space.batch.take_floor();
+        if floor != 0 {
             if !planted.is(Plant::ForgetFloor) {
                 self.gate.raise_floor(self.next);
             }
             if !self.watches.is_empty() {
-                self.watches.note_floor(space);
+                self.watches.note_floor(space, floor, self.clock_ms(now));
             }
         }
-        for hash in space.batch.take_touched() {
-            self.gate.mark(hash, self.next);
-            if !self.watches.is_empty() {
-                self.watches.note_write(hash);
+        if self.watches.is_empty() {
+            space.batch.take_touched().for_each(|hash| self.gate.mark(hash, self.next));
+        } else {
+            let touched: Vec<u64> = space.batch.take_touched().collect();
+            for hash in touched {
+                self.gate.mark(hash, self.next);
+                self.watches.note_write(space, hash);
             }
         }
         let before = std::mem::replace(&mut self.open_size, space.batch.len());

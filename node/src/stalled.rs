@@ -63,6 +63,11 @@ impl Stalled {
         self.queue.push_back(stalled);
     }
 
+    /// Somebody may go on whom no pass has come to.
+    pub(crate) fn is_granted(&self) -> bool {
+        self.is_granted
+    }
+
     /// There is room for the request of this number.
     pub(crate) fn grant(&mut self, number: u64) {
         self.is_granted |= self.without_room.remove(&number);
@@ -84,8 +89,8 @@ impl Stalled {
     }
 
     /// Does any request of this connection wait here?
-    pub(crate) fn has_client(&self, core: CoreId, connection: ConnectionId) -> bool {
-        !self.clients.is_empty() && self.clients.contains_key(&(core, connection))
+    pub(crate) fn has_client(&self, client: (CoreId, ConnectionId)) -> bool {
+        !self.clients.is_empty() && self.clients.contains_key(&client)
     }
 
     /// Does a request of this connection for this slice wait here?
@@ -93,12 +98,19 @@ impl Stalled {
         !self.places.is_empty() && self.places.contains_key(&(client, slice))
     }
 
-    /// Does any request of a client of `core` for one of these slices wait here?
-    pub(crate) fn has_core(&self, core: CoreId, slices: &SliceSet) -> bool {
-        self.places.keys().any(|((of, _), slice)| *of == core && slices.contains(*slice))
+    /// Does any request of one of these clients of `core` for one of these slices wait here?
+    pub(crate) fn has_any(
+        &self,
+        core: CoreId,
+        clients: &Set<ConnectionId>,
+        slices: &SliceSet,
+    ) -> bool {
+        let waits =
+            |id: &ConnectionId| slices.iter().any(|slice| self.has_place((core, *id), slice));
+        !self.places.is_empty() && clients.iter().any(waits)
     }
 }
 
 fn place(request: &WaitingRequest) -> (ClientId, SliceId) {
-    ((request.address.core, request.address.connection), request.slice)
+    (request.address.client(), request.slice)
 }

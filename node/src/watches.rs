@@ -39,8 +39,26 @@ struct Watched {
 struct WatchedKey {
     database: u16,
     key: Vec<u8>,
-    /// The key was there when it came to be watched.
-    existed: bool,
+    stood: Stood,
+}
+
+/// How a key stood when it came to be watched, while that is how it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stood {
+    Absent,
+    /// It was there, and its time had come: as good as absent.
+    Expired,
+    There,
+}
+
+impl Stood {
+    fn now(space: &Space, database: u16, key: &[u8], now_ms: u64) -> Self {
+        match space.keyspace.find(database, key) {
+            None => Self::Absent,
+            Some(entry) if entry.is_expired(now_ms) => Self::Expired,
+            Some(_) => Self::There,
+        }
+    }
 }
 
 impl Watches {
@@ -49,9 +67,14 @@ impl Watches {
     }
 
     /// From here on changes of the key are noted.
-    pub(crate) fn add(&mut self, watch: WatchId, space: &Space, database: u16, key: &[u8]) {
+    pub(crate) fn add(
+        &mut self,
+        watch: WatchId,
+        space: &Space,
+        (database, key): (u16, &[u8]),
+        now_ms: u64,
+    ) {
         let hash = space.keyspace.hash(database, key);
-        let existed = space.keyspace.find(database, key).is_some();
         let watched = self.keys.entry(watch).or_default();
         let alike = watched.keys.entry(hash).or_default();
         if alike.iter().any(|one| one.database == database && one.key == key) {
@@ -60,25 +83,38 @@ impl Watches {
         if alike.is_empty() {
             self.by_hash.entry(hash).or_default().push(watch);
         }
-        alike.push(WatchedKey { database, key: key.to_vec(), existed });
+        let stood = Stood::now(space, database, key, now_ms);
+        alike.push(WatchedKey { database, key: key.to_vec(), stood });
     }
 
     /// The key with `hash` was changed.
-    pub(crate) fn note_write(&mut self, hash: u64) {
-        if let Some(watches) = self.by_hash.get(&hash) {
-            for watch in watches {
-                self.keys.get_mut(watch).expect("a watch has its keys").is_dirty = true;
+    pub(crate) fn note_write(&mut self, space: &Space, hash: u64) {
+        let Some(watches) = self.by_hash.get(&hash) else { return };
+        for watch in watches {
+            let watched = self.keys.get_mut(watch).expect("a watch has its keys");
+            let alike = watched.keys.get_mut(&hash).expect("it watches a key with this hash");
+            for one in alike {
+                let is_there = space.keyspace.find(one.database, &one.key).is_some();
+                if one.stood == Stood::Expired && !is_there {
+                    // Time takes what counted as absent.
+                    one.stood = Stood::Absent;
+                } else {
+                    watched.is_dirty = true;
+                }
             }
         }
     }
 
-    /// Whole databases were emptied or exchanged: keys that were there or are there have changed.
-    pub(crate) fn note_floor(&mut self, space: &Space) {
+    /// Whole `databases`, by bit, were emptied or exchanged: keys that were there or are there now
+    /// have changed. One that was not, and comes with its time over, has not.
+    pub(crate) fn note_floor(&mut self, space: &Space, databases: u16, now_ms: u64) {
         for watched in self.keys.values_mut() {
-            watched.is_dirty |=
-                watched.keys.values().flatten().any(|one| {
-                    one.existed || space.keyspace.find(one.database, &one.key).is_some()
-                });
+            let keys = watched.keys.values_mut().flatten();
+            for one in keys.filter(|one| databases & 1 << one.database != 0) {
+                let before = one.stood;
+                one.stood = Stood::now(space, one.database, &one.key, now_ms);
+                watched.is_dirty |= before == Stood::There || one.stood == Stood::There;
+            }
         }
     }
 

@@ -20,6 +20,8 @@ mod probe;
 mod ring;
 #[expect(unsafe_code, reason = "signal masks and signalfd have no safe wrapper")]
 mod signals;
+#[expect(unsafe_code, reason = "getrusage has no safe wrapper")]
+mod usage;
 
 pub mod files;
 pub mod listen;
@@ -31,3 +33,4 @@ pub use error::{DiskError, RingError, SetupError};
 pub use probe::{Denial, KernelFacts, raise_open_files};
 pub use ring::{Event, Options, Ring, Stats, WakeBy, Waker};
 pub use signals::{Signal, block_signals};
+pub use usage::CpuTime;

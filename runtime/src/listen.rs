@@ -10,12 +10,16 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// As Redis: a client that is silent this long is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(300);
+
+/// The longest the kernel takes (MAX_TCP_KEEPIDLE).
+const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 
 /// An address cannot be listened on.
 #[derive(Debug)]
@@ -109,15 +113,22 @@ fn open(address: SocketAddr, backlog: u32, sharing: Sharing) -> io::Result<TcpLi
     }
     // Accepted sockets inherit both.
     socket.set_tcp_nodelay(true)?;
-    set_keepalive(&socket, KEEPALIVE)?;
+    set_keepalive(&socket, Some(KEEPALIVE))?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 
-/// A third of the time between further questions, and three of them, as Redis does.
-fn set_keepalive(socket: &Socket, time: Duration) -> io::Result<()> {
-    let keepalive = TcpKeepalive::new().with_time(time).with_interval(time / 3).with_retries(3);
-    SockRef::from(socket).set_tcp_keepalive(&keepalive)
+/// Whether, and how soon, silent connections are asked for a sign of life. Those that are accepted
+/// from then on inherit it. A third of the time between further questions, and three of them, as
+/// Redis does.
+pub fn set_keepalive(socket: &impl AsFd, time: Option<Duration>) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    let Some(time) = time else { return socket.set_keepalive(false) };
+    let interval = (time / 3).max(Duration::from_secs(1));
+    // The kernel knows times up to that.
+    let [time, interval] = [time, interval].map(|time| time.min(KEEPALIVE_MAX));
+    let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// The process that listens on the port of `address`.
@@ -243,6 +254,32 @@ mod tests {
         assert!(accepted.tcp_nodelay().expect("it can be read"));
         assert!(accepted.keepalive().expect("it can be read"));
         assert_eq!(accepted.tcp_keepalive_time().expect("it can be read"), KEEPALIVE);
+    }
+
+    /// Red when the interval or the retries stay the kernel's, or zero keeps what was.
+    #[test]
+    fn what_is_asked_of_silent_connections_changes_for_new_ones() {
+        let listener = first(loopback(0), 511).expect("some port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let cases = [
+            (seconds(60), Some((60, 20))),
+            (None, None),
+            (seconds(2), Some((2, 1))),
+            (seconds(1 << 31), Some((32_767, 32_767))),
+        ];
+        for (time, expected) in cases {
+            set_keepalive(&listener, time).expect("the kernel takes it");
+            let _client = std::net::TcpStream::connect(address).expect("somebody listens");
+            let (accepted, _) = listener.accept().expect("a client has connected");
+            let accepted = SockRef::from(&accepted);
+            assert_eq!(accepted.keepalive().expect("it can be read"), expected.is_some());
+            let Some((idle, interval)) = expected else { continue };
+            let time = accepted.tcp_keepalive_time().expect("it can be read");
+            let between = accepted.tcp_keepalive_interval().expect("it can be read");
+            assert_eq!((time.as_secs(), between.as_secs()), (idle, interval));
+            assert_eq!(accepted.tcp_keepalive_retries().expect("it can be read"), 3);
+        }
     }
 
     #[test]

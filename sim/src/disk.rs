@@ -45,8 +45,6 @@ pub struct Disk {
     files: BTreeMap<Key, File>,
     pending: BTreeMap<Ticket, Pending>,
     tickets: u64,
-    /// While set, preparing takes from it and fails beyond it; removing gives back.
-    free: Option<u64>,
     pub violations: Vec<String>,
     /// Which writes recovery must be able to tell from a torn tail.
     pub ledger: WriteLedger,
@@ -190,11 +188,13 @@ impl Disk {
         }
     }
 
-    /// Carries out what `ticket` names and returns what its asker is told.
+    /// Carries out what `ticket` names and returns what its asker is told. If `free` is some, all
+    /// disks share so much room: preparing takes from it and fails beyond it, removing gives back.
     pub fn complete(
         &mut self,
         ticket: Ticket,
         fate: Fate,
+        free: &mut Option<u64>,
         prng: &mut Prng,
         report: &mut Report,
     ) -> wal::Event {
@@ -225,13 +225,15 @@ impl Disk {
                 }
                 Err(IoError::Other(EIO))
             }
-            (Action::Prepare { size }, Fate::Succeed) => self.prepare(file, size, prng, report),
+            (Action::Prepare { size }, Fate::Succeed) => {
+                self.prepare(file, size, free, prng, report)
+            }
             (Action::Prepare { size }, Fate::Fail) => {
                 self.prepare_some(file, size, prng);
                 Err(IoError::Other(EIO))
             }
             (Action::Remove, Fate::Succeed) => {
-                self.remove(file);
+                self.remove(file, free);
                 Ok(())
             }
             (Action::Remove, Fate::Fail) => Err(IoError::Other(EIO)),
@@ -260,11 +262,12 @@ impl Disk {
         &mut self,
         name: LogFile,
         size: u64,
+        free: &mut Option<u64>,
         prng: &mut Prng,
         report: &mut Report,
     ) -> Result<(), IoError> {
         let held = self.visible(name).map_or(0, |file| file.size);
-        if let Some(free) = &mut self.free {
+        if let Some(free) = free {
             let needed = size.saturating_sub(held);
             if *free < needed {
                 report.count("fault: no space");
@@ -328,9 +331,9 @@ impl Disk {
         }
     }
 
-    fn remove(&mut self, name: LogFile) {
+    fn remove(&mut self, name: LogFile, free: &mut Option<u64>) {
         if let Some(file) = self.files.remove(&key(name))
-            && let Some(free) = &mut self.free
+            && let Some(free) = free
         {
             *free += file.size;
         }
@@ -396,11 +399,6 @@ impl Disk {
             let at = (offset as usize / BLOCK + at) as u32;
             file.volatile.insert(at, Box::new(block.try_into().expect("a whole block")));
         }
-    }
-
-    /// From now on preparing fails once `free` bytes are used; `None` ends it.
-    pub fn set_free(&mut self, free: Option<u64>) {
-        self.free = free;
     }
 
     /// Reads of this block fail until it is healed.

@@ -133,6 +133,10 @@ pub enum Request {
     },
     Size,
     FlushAll,
+    /// FLUSHDB.
+    FlushDatabase,
+    /// SWAPDB of the two small databases.
+    Swap,
     /// MULTI.
     Begin,
     /// A command between MULTI and EXEC.
@@ -173,10 +177,17 @@ impl Request {
             | Self::MultiSet { .. }
             | Self::Rename { .. }
             | Self::Copy { .. }
-            | Self::FlushAll => true,
+            | Self::FlushAll
+            | Self::FlushDatabase
+            | Self::Swap => true,
             Self::Execute { requests, .. } => requests.iter().any(Self::writes),
             _ => false,
         }
+    }
+
+    /// Is it on whole databases, whatever keys they hold, and changes them?
+    pub fn is_wholesale(&self) -> bool {
+        matches!(self, Self::FlushAll | Self::FlushDatabase | Self::Swap)
     }
 }
 

@@ -7,13 +7,15 @@ use base::{Map, Prng};
 use node::Topology;
 
 use crate::checker::Tracks;
-use crate::checker::object::KEYS_MAX;
+use crate::checker::object::{KEYS_MAX, PLACES};
 use crate::history::Key;
 
 /// The database with keys of all kinds.
 pub const WIDE: u16 = 0;
 /// The database that is one object: commands over several keys and DBSIZE are checked exactly.
 pub const SMALL: u16 = 1;
+/// The database that SWAPDB exchanges with the small one: both are one object. Few go there.
+pub const TWIN: u16 = 2;
 
 const HOT: u16 = 8;
 const COUNTERS: u16 = 4;
@@ -21,14 +23,19 @@ const COUNTERS: u16 = 4;
 const CHAINS: u16 = 4;
 const COLD: u16 = 200;
 
+/// Is the database part of the object that is checked as a whole?
+pub fn is_small(database: u16) -> bool {
+    matches!(database, SMALL | TWIN)
+}
+
 /// Keys of a database.
 pub fn count(database: u16) -> u16 {
-    if database == SMALL { KEYS_MAX as u16 } else { HOT + COUNTERS + CHAINS + COLD }
+    if is_small(database) { KEYS_MAX as u16 } else { HOT + COUNTERS + CHAINS + COLD }
 }
 
 /// Keys that INCR is mostly used on.
 pub fn is_counter(database: u16, key: Key) -> bool {
-    if database == SMALL { key.0 == 0 } else { (HOT..HOT + COUNTERS).contains(&key.0) }
+    if is_small(database) { key.0 == 0 } else { (HOT..HOT + COUNTERS).contains(&key.0) }
 }
 
 /// Keys that hold tokens only, in the wide database.
@@ -38,7 +45,7 @@ pub fn draw_chain(prng: &mut Prng) -> Key {
 
 /// A key that holds no tokens, hot ones more often.
 pub fn draw(database: u16, prng: &mut Prng) -> Key {
-    if database == SMALL {
+    if is_small(database) {
         return Key(prng.below(KEYS_MAX as u64) as u16);
     }
     match prng.below(100) {
@@ -80,12 +87,14 @@ impl Keys {
         self.slices[usize::from(key.0)]
     }
 
-    /// The slices of the small database's keys, numbered from zero.
+    /// The slices of the small databases' keys, numbered from zero.
     pub fn small_tracks(&self) -> Tracks {
         let small = &self.slices[..KEYS_MAX];
-        std::array::from_fn(|key| {
-            small.iter().position(|slice| *slice == small[key]).expect("itself") as u8
-        })
+        let tracks: [u8; PLACES] = std::array::from_fn(|place| {
+            let slice = small[place % KEYS_MAX];
+            small.iter().position(|other| *other == slice).expect("itself") as u8
+        });
+        tracks
     }
 
     pub fn bytes(&self, key: Key) -> &[u8] {

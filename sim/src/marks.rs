@@ -14,6 +14,7 @@ pub const MARKS: &[&str] = &[
     "wal: a frame waits for its segment's header",
     "wal: a run of frames",
     "wal: a run without its last frame is void",
+    "wal: a segment of the ballast is used",
     "wal: a segment with a torn header is recycled",
     "wal: a segment without live frames is recycled",
     "wal: a torn tail is cut",
@@ -21,10 +22,9 @@ pub const MARKS: &[&str] = &[
     "wal: halted",
     "wal: no space for a big write",
     "wal: no space for a segment",
-    "wal: no space for the ballast",
+    "wal: no space for a start",
     "wal: one slot of the hard state is damaged",
     "wal: seal",
-    "wal: the ballast is given up",
 ];
 
 /// Marks that only other tests reach, with the reason.

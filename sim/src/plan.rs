@@ -15,7 +15,7 @@ pub struct Plan {
     pub frames_in_flight: usize,
     pub spare_segments: usize,
     pub seal_after_us: u64,
-    pub ballast_size: u64,
+    pub ballast_segments: usize,
     pub output_size_pause: usize,
     pub memory_durability_age_us: u64,
     pub clients: usize,
@@ -57,7 +57,7 @@ impl Plan {
             frames_in_flight: 1 + prng.index(8),
             spare_segments: 2 + prng.index(2),
             seal_after_us: [1_000, 20_000, 300_000][prng.index(3)],
-            ballast_size: [0, segment_size][prng.index(2)],
+            ballast_segments: prng.index(3),
             output_size_pause: [4 * KIB as usize, 64 * 1024, 64 * 1024 * 1024][prng.index(3)],
             memory_durability_age_us: [2_000, 100_000, 1_000_000][prng.index(3)],
             clients: 4 + prng.index(7),
@@ -82,7 +82,7 @@ impl Plan {
             frames_in_flight: self.frames_in_flight,
             spare_segments: self.spare_segments,
             seal_after_us: self.seal_after_us,
-            ballast_size: self.ballast_size,
+            ballast_segments: self.ballast_segments,
         }
     }
 
@@ -100,6 +100,7 @@ impl Plan {
             entry_size_max: base::limits::ENTRY_SIZE_MAX,
             given: Vec::new(),
             stopwatch: || 0,
+            cpu_times: node::CpuTimes::default,
             settings: Vec::new(),
             facts: node::Facts::default(),
             seed: self.seed ^ incarnation.wrapping_mul(0x2545_f491_4f6c_dd1d),

@@ -33,7 +33,8 @@ pub struct Surviving {
     topology: Topology,
     pub slices: Vec<SliceLog>,
     pub contents: Contents,
-    /// Of each slice, every change that counts, in order; a flush is one of every key it takes.
+    /// Of each slice, every change that counts, in order; a flush is one of every key it takes, a
+    /// swap two of every key that is in one of the databases.
     pub changes: Vec<Vec<Put>>,
     /// Where each text was put that was put by a client: slice, and place in its changes.
     pub texts: BTreeMap<u32, (u16, u32)>,
@@ -78,6 +79,7 @@ enum Kept {
     Delete(u16, Key),
     FlushDatabase(u16),
     FlushAll,
+    Swap(u16, u16),
 }
 
 impl SliceLog {
@@ -345,10 +347,8 @@ fn keep(effect: &Effect<'_>, keys: &Keys, values: &Values) -> Result<Kept, Strin
         Effect::Delete { db, key } => Kept::Delete(db, find(key)?),
         Effect::FlushDatabase { db } => Kept::FlushDatabase(db),
         Effect::FlushAll => Kept::FlushAll,
-        Effect::PutString { .. }
-        | Effect::SetExpire { .. }
-        | Effect::SetRange { .. }
-        | Effect::SwapDatabases { .. } => {
+        Effect::SwapDatabases { first, second } => Kept::Swap(first, second),
+        Effect::PutString { .. } | Effect::SetExpire { .. } | Effect::SetRange { .. } => {
             return Err(format!("an effect that no client asked for: {effect:?}"));
         }
     })
@@ -376,6 +376,10 @@ fn apply(effect: Kept, contents: &mut Contents, changes: &mut Vec<Put>) -> Resul
             contents.retain(|(database, _), _| !goes(*database));
             return Ok(());
         }
+        Kept::Swap(first, second) => {
+            swap(first.min(second), first.max(second), contents, changes);
+            return Ok(());
+        }
     };
     match value {
         Some(value) => contents.insert((db, key), value),
@@ -383,6 +387,23 @@ fn apply(effect: Kept, contents: &mut Contents, changes: &mut Vec<Put>) -> Resul
     };
     changes.push((db, key, value));
     Ok(())
+}
+
+/// Exchanges two databases of a slice: key by key, the lower database first.
+fn swap(low: u16, high: u16, contents: &mut Contents, changes: &mut Vec<Put>) {
+    let of = |(database, key): &(u16, Key)| [low, high].contains(database).then_some(*key);
+    let mut keys: Vec<Key> = contents.keys().filter_map(of).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let (in_low, in_high) = (contents.remove(&(low, key)), contents.remove(&(high, key)));
+        for (database, value) in [(low, in_high), (high, in_low)] {
+            if let Some(value) = value {
+                contents.insert((database, key), value);
+            }
+            changes.push((database, key, value));
+        }
+    }
 }
 
 /// `is_own`: whether a key is of the slice that the body is of.
@@ -411,6 +432,15 @@ fn apply_bytes(
                 bytes.retain(|(database, key), _| *database != db || !is_own(key));
             }
             Effect::FlushAll => bytes.retain(|(_, key), _| !is_own(key)),
+            Effect::SwapDatabases { first, second } => {
+                let moves = |(db, key): &(u16, Vec<u8>), _: &mut _| {
+                    [first, second].contains(db) && is_own(key)
+                };
+                let moved: Vec<_> = bytes.extract_if(.., moves).collect();
+                for ((db, key), held) in moved {
+                    bytes.insert((first + second - db, key), held);
+                }
+            }
             other => return Err(format!("not expected here: {other:?}")),
         }
     }

@@ -9,7 +9,7 @@ use base::{Map, Prng};
 use crate::history::{
     Answer, Chain, Condition, EMPTY, Key, Level, Request, Value, Values, token_bytes,
 };
-use crate::keys::{self, Keys, SMALL, WIDE};
+use crate::keys::{self, Keys, SMALL, TWIN, WIDE, is_small};
 use crate::resp::{Reply, write_command, write_inline};
 
 /// Does the engine declare this command?
@@ -147,9 +147,12 @@ impl Workload {
     fn draw(&mut self, standing: &mut Standing, values: &mut Values) -> Request {
         let database = standing.database;
         match self.prng.below(1000) {
-            0..3 if is_declared("flushall") => Request::FlushAll,
-            3..30 if is_declared("dbsize") => Request::Size,
-            30..45 => Request::Select(if self.prng.chance(60) { WIDE } else { SMALL }),
+            0..2 if is_declared("flushall") => Request::FlushAll,
+            2..4 if is_declared("flushdb") => Request::FlushDatabase,
+            4..8 if is_declared("swapdb") => Request::Swap,
+            8..30 if is_declared("dbsize") => Request::Size,
+            30..42 => Request::Select(if self.prng.chance(60) { WIDE } else { SMALL }),
+            42..45 => self.visit_twin(standing, values),
             45..60 => Request::Ping,
             60..70 => Request::Info,
             70..75 => Request::Wrong,
@@ -167,6 +170,21 @@ impl Workload {
             _ if self.prng.chance(self.write_share) => self.write(database, values),
             _ => self.read(database),
         }
+    }
+
+    /// A look into the database that SWAPDB exchanges with the small one, and back to that.
+    fn visit_twin(&mut self, standing: &mut Standing, values: &mut Values) -> Request {
+        for _ in 0..1 + self.prng.below(4) {
+            let request = match self.prng.below(10) {
+                0..4 => self.write(TWIN, values),
+                4..6 => self.over_many(TWIN, values),
+                6..7 if is_declared("dbsize") => Request::Size,
+                _ => self.read(TWIN),
+            };
+            standing.script.push_back(request);
+        }
+        standing.script.push_back(Request::Select(SMALL));
+        Request::Select(TWIN)
     }
 
     fn read(&mut self, database: u16) -> Request {
@@ -238,10 +256,10 @@ impl Workload {
                 }
                 Request::MultiSet { pairs, if_absent }
             }
-            4..6 if database == SMALL => {
+            4..6 if is_small(database) => {
                 Request::Rename { source, target, if_absent: self.prng.chance(30) }
             }
-            6..7 if database == SMALL && source != target => {
+            6..7 if is_small(database) && source != target => {
                 Request::Copy { source, target, replace: self.prng.chance(70) }
             }
             4..6 => Request::Delete(self.several(database, source)),
@@ -441,6 +459,13 @@ impl Workload {
             }
             Request::Size => vec![name("DBSIZE")],
             Request::FlushAll => vec![name("FLUSHALL")],
+            Request::FlushDatabase => vec![name("FLUSHDB")],
+            Request::Swap => {
+                let number = |database: u16| Cow::Owned(database.to_string().into_bytes());
+                let (first, second) =
+                    if self.prng.chance(50) { (SMALL, TWIN) } else { (TWIN, SMALL) };
+                vec![name("SWAPDB"), number(first), number(second)]
+            }
             Request::Begin => vec![name("MULTI")],
             Request::Queue(request) => self.words(request, keys),
             Request::Execute { .. } => vec![name("EXEC")],
@@ -503,11 +528,13 @@ pub fn interpret(
             Reply::Bulk(range),
         ) => value(range)?,
         (Request::Get(_) | Request::GetDelete(_) | Request::Set { .. }, Reply::Null) => Answer::Nil,
-        (Request::Set { get: false, .. } | Request::FlushAll, Reply::Simple(range))
-            if &bytes[range.clone()] == b"OK" =>
-        {
-            Answer::Ok
-        }
+        (
+            Request::Set { get: false, .. }
+            | Request::FlushAll
+            | Request::FlushDatabase
+            | Request::Swap,
+            Reply::Simple(range),
+        ) if &bytes[range.clone()] == b"OK" => Answer::Ok,
         (
             Request::Delete(_)
             | Request::Exists(_)

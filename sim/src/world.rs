@@ -102,6 +102,8 @@ struct World {
 
     /// The logs that are written, by core.
     disks: Vec<Disk>,
+    /// While they are nearly full, the room they share.
+    disk_free: Option<u64>,
     /// Those of starts with another number of cores, oldest first.
     older_disks: Vec<Vec<Disk>>,
     /// Of this start.
@@ -207,6 +209,7 @@ impl World {
             heap: BinaryHeap::new(),
             scheduled: 0,
             disks: (0..plan.cores).map(|_| Disk::default()).collect(),
+            disk_free: None,
             process: None,
             incarnation: 0,
             stage: Stage::Working,

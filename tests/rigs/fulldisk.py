@@ -4,13 +4,16 @@ acknowledged is lost.
 
 The server's directory is a small ext4 on a loop device; a filler file takes what the log leaves.
 
-    writes until every core refuses -> transactions over both are refused whole -> reads, PING -> kill -9, start on the full disk, all there ->
-    filler removed -> writes again -> kill -9, start, all there -> wal verify
+    writes until every core refuses -> transactions over both are refused whole -> reads, PING ->
+    kill -9, start on the full disk, all there; again, until a start says that there is no room for
+    it -> filler removed -> start, writes again -> kill -9, start, all there -> wal verify
 
 Red when: a full disk ends the process like any other error; a failed preparation of a segment is
 taken for a success; a refused write is applied in memory; the refusal is not MISCONF; the server
 cannot start where not one block is free; writes stay refused after space came back; one core's full
-log lets through the part of a transaction that another core has room for.
+log lets through the part of a transaction that another core has room for; a start takes its room
+from what it first gives back to the disk, where another core is quicker; a start without room waits
+for ever, or ends without a word about it.
 
 Usage: fulldisk.py --toroid PATH
 Exit status: 0 passed, 1 wrong, 2 cannot run here.
@@ -24,6 +27,9 @@ from resp import Client, ReplyError, encode
 from server import Program, Server, core_of, default_binary, key_on, verify_log
 
 IMAGE_SIZE = 160 << 20
+STATUS_DIRECTORY = 4
+# Starts that must succeed on a full disk, and those after which the room for them must be used up.
+STARTS_MIN, STARTS_MAX = 3, 12
 CORES, SLICES = 2, 16
 VALUE = b"x" * 20000
 
@@ -121,6 +127,39 @@ def all_there(server, acked, refused):
             rig.check(value is None, f"key-{number} was refused and is there all the same")
 
 
+def starve(server, filler, acked, refused):
+    """Kills and starts on the full disk until a start finds no room; returns how many served."""
+    for number in range(STARTS_MAX):
+        server.kill()
+        server.reap()
+        fill(f"{filler}-{number}")
+        server.spawn()
+        try:
+            server.wait_until_ready()
+        except rig.Failure:
+            if server.process.poll() is None:
+                raise  # it neither serves nor ends
+            said = server.says()
+            status = server.reap()
+            rig.check(
+                status == STATUS_DIRECTORY and "too full to start" in said,
+                f"a start without room must end with {STATUS_DIRECTORY} and say so, not {status}\n"
+                + said,
+            )
+            rig.check(STARTS_MIN <= number, f"only {number} starts found room on the full disk")
+            return number
+        all_there(server, acked, refused)
+        with Client(server.port) as client:
+            for core in range(CORES):
+                rig.wait_for(
+                    f"core {core} to see that the disk is full",
+                    lambda core=core: isinstance(
+                        client.call("SET", key_on(core, "probe"), VALUE), ReplyError
+                    ),
+                )
+    raise rig.Failure(f"{STARTS_MAX} starts on a full disk, and none ran out of room")
+
+
 def run():
     parser = argparse.ArgumentParser()
     parser.add_argument("--toroid", default=default_binary())
@@ -163,21 +202,14 @@ def run():
                     is_refused(client.call(*words), words)
             all_there(server, acked, refused)
 
-            for attempt in range(3):
-                server.kill()
-                server.reap()
-                fill(filler + f"-{attempt}")
-                server.start()
-                all_there(server, acked, refused)
-            _, number = write_until_refused(server, acked, number + 1, refused)
-            print(
-                f"after three kills on the full disk {len(acked)} acknowledged writes, all there",
-                flush=True,
-            )
+            starts = starve(server, filler, acked, refused)
+            print(f"{starts} starts on the full disk, then one that said why not", flush=True)
 
             for name in os.listdir(mountpoint):
                 if name.startswith("filler"):
                     os.remove(os.path.join(mountpoint, name))
+            server.start()
+            all_there(server, acked, refused)
             with Client(server.port) as client:
                 rig.wait_for(
                     "writes on every core after space came back",

@@ -58,6 +58,11 @@ impl Client {
         Ok(Client { stream, buffer: Vec::new(), start: 0 })
     }
 
+    /// Of its own end.
+    pub(crate) fn port(&self) -> u16 {
+        self.stream.local_addr().expect("it is connected").port()
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes)
     }

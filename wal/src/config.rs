@@ -17,15 +17,14 @@ pub struct Config {
     /// Prepared segments to keep ready; below it, a full disk refuses writes.
     pub spare_segments: usize,
     pub seal_after_us: u64,
-    /// Zero: no ballast is kept.
-    pub ballast_size: u64,
+    /// Prepared segments that are kept beyond those, for a start on a full disk.
+    pub ballast_segments: usize,
 }
 
 impl Config {
     pub(crate) fn check(&self) {
         assert!(SEGMENT_SIZE_MIN <= self.segment_size);
         assert!(self.segment_size.is_multiple_of(BLOCK));
-        assert!(self.ballast_size.is_multiple_of(BLOCK));
         assert!(1 <= self.frames_in_flight);
         assert!(1 <= self.spare_segments);
     }

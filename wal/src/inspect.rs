@@ -194,7 +194,7 @@ pub fn verify(reader: &mut dyn LogRead) -> Result<Option<Verified>, RecoveryErro
         frames_in_flight: base::limits::FRAMES_IN_FLIGHT,
         spare_segments: base::limits::SPARE_SEGMENTS,
         seal_after_us: 0,
-        ballast_size: 0,
+        ballast_segments: 0,
     };
     let recovered = recover(reader, &config, &mut |_, _| Ok(()));
     let mut problems = Vec::new();

@@ -69,16 +69,20 @@ pub struct Halt {
     pub file: LogFile,
     /// Of a write.
     pub offset: u64,
+    /// Of a preparation: the bytes it needs.
+    pub size: u64,
     pub error: IoError,
 }
 
 impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, file, offset, error } = self;
+        let Self { operation, file, offset, size, error } = self;
         match operation {
             Operation::Write => write!(f, "a write to {file} at offset {offset} failed: {error}"),
             Operation::Flush => write!(f, "a flush of {file} failed: {error}"),
-            Operation::Prepare => write!(f, "{file} could not be prepared: {error}"),
+            Operation::Prepare => {
+                write!(f, "{file} could not be prepared with {size} bytes: {error}")
+            }
             Operation::Remove => write!(f, "{file} could not be removed: {error}"),
         }
     }

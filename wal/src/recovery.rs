@@ -98,7 +98,8 @@ pub(crate) struct Files {
     pub(crate) unfit: Vec<u32>,
     pub(crate) next: u32,
     pub(crate) hard_state: bool,
-    pub(crate) ballast: Option<u64>,
+    /// One file of zeros, as versions before this one kept it.
+    pub(crate) has_ballast_file: bool,
 }
 
 /// A torn tail that was cut off. Nothing in it had been acknowledged.
@@ -346,8 +347,9 @@ fn sort_files(
     hard_state: bool,
     planted: Planted,
 ) -> Files {
+    let has_ballast_file = survey.ballast.is_some();
     let mut files =
-        Files { next: survey.next_file, hard_state, ballast: survey.ballast, ..Files::default() };
+        Files { next: survey.next_file, hard_state, has_ballast_file, ..Files::default() };
     for segment in &survey.segments {
         if is_live(segment, last, survey.log_start()) {
             files.live.push(segment.id);
@@ -365,9 +367,12 @@ fn sort_files(
         }
     }
     for file in &survey.headless {
-        if config.segment_size < file.size {
+        if file.state == HeadlessState::Zero {
+            // Of any size: preparing one that is too long cuts it.
+            files.unprepared.push(file.id);
+        } else if config.segment_size < file.size {
             files.unfit.push(file.id);
-        } else if file.size < config.segment_size || file.state == HeadlessState::Zero {
+        } else if file.size < config.segment_size {
             files.unprepared.push(file.id);
         } else if file.state == HeadlessState::Spare {
             files.spare.push(file.id);

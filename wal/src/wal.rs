@@ -191,8 +191,9 @@ impl Wal {
             wal.duties.push_back(Duty::Recycle(id));
             left += 1;
         }
-        for id in files.unfit {
-            wal.duties.push_back(Duty::Remove(LogFile::Segment(id)));
+        let unfit = files.unfit.into_iter().map(LogFile::Segment);
+        for file in unfit.chain(files.has_ballast_file.then_some(LogFile::Ballast)) {
+            wal.duties.push_back(Duty::Remove(file));
         }
         wal.phase = Phase::Flushing { left };
         if left == 0 {
@@ -432,7 +433,8 @@ impl Wal {
     fn halt(&mut self, operation: Operation, file: LogFile, offset: u64, error: IoError) {
         assert!(!self.is_halted());
         base::mark!("wal: halted");
-        self.phase = Phase::Halted { told: Some(Halt { operation, file, offset, error }) };
+        let size = if operation == Operation::Prepare { self.spares.size(file) } else { 0 };
+        self.phase = Phase::Halted { told: Some(Halt { operation, file, offset, size, error }) };
         self.seal = Seal::default();
         self.duties.clear();
         self.queue.clear();
@@ -445,12 +447,14 @@ impl Wal {
                 self.stats.no_space += 1;
                 let duty = self.spares.note_no_space(file, now_us);
                 self.duties.extend(duty);
+                let is_starting = !self.has_segment() || !self.spares.has_hard_state();
+                if is_starting && self.spares.is_hopeless(now_us) {
+                    base::mark!("wal: no space for a start");
+                    self.halt(Operation::Prepare, file, 0, IoError::NoSpace);
+                }
             }
             // What was to be removed stays, which harms nothing; or it was not there.
-            (Pending::Remove(file), Ok(()) | Err(IoError::NoSpace | IoError::Other(ENOENT))) => {
-                let is_gone = result != Err(IoError::NoSpace);
-                self.spares.note_removed(file, is_gone, now_us);
-            }
+            (Pending::Remove(_), Ok(()) | Err(IoError::NoSpace | IoError::Other(ENOENT))) => {}
             (Pending::Flush(file), Err(error)) => self.halt(Operation::Flush, file, 0, error),
             (Pending::Prepare(file), Err(error)) => self.halt(Operation::Prepare, file, 0, error),
             (Pending::Remove(file), Err(error)) => self.halt(Operation::Remove, file, 0, error),
@@ -461,7 +465,7 @@ impl Wal {
                 self.halt(Operation::Write, LogFile::HardState, offset, error);
             }
             (Pending::Flush(file), Ok(())) => {
-                let is_spare = matches!(file, LogFile::Segment(id) if self.spares.is_ready(id));
+                let is_spare = matches!(file, LogFile::Segment(id) if self.spares.is_spare(id));
                 if file != LogFile::HardState && !is_spare {
                     self.duties.push_back(Duty::Release(file));
                 }
@@ -544,16 +548,19 @@ impl Wal {
         if self.is_halted() {
             return;
         }
-        if self.phase == Phase::Seeking && 0 < self.spares.ready() {
+        if self.phase == Phase::Seeking && self.spares.has_any() {
             self.phase = Phase::Opening;
             self.open_segment();
         }
-        let has_segment = matches!(self.phase, Phase::Opening | Phase::Running);
         let wanted =
-            if has_segment { self.wanted_spares() } else { self.config.spare_segments + 1 };
+            if self.has_segment() { self.wanted_spares() } else { self.config.spare_segments + 1 };
         let is_running = self.phase == Phase::Running;
         let duty = self.spares.next_duty(wanted, self.now.monotonic_us, is_running);
         self.duties.extend(duty);
+    }
+
+    fn has_segment(&self) -> bool {
+        matches!(self.phase, Phase::Opening | Phase::Running)
     }
 
     /// Spare segments to have ready, with those a big write asked for.

@@ -154,7 +154,7 @@ impl Bench {
                 assert!(is_of_all || places.contains(&touched), "a command writes keys it names");
             }
             let floor = space.batch.take_floor();
-            assert!(!floor || matches!(command.run, Run::WriteAll(_)));
+            assert!(floor == 0 || matches!(command.run, Run::WriteAll(_)));
             if !space.batch.is_empty() {
                 let mut body = Vec::new();
                 space.batch.close_into(0, b"", &mut body);

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use base::limits::DATABASES;
 use base::{FrameSequence, LogIndex, Now, SliceId, Term};
 
-use crate::config::REDIS_VERSION;
+use crate::config::{CpuTime, CpuTimes, REDIS_VERSION};
 use crate::node::Node;
 use crate::pause::PauseScope;
 use crate::pubsub::topics;
@@ -27,6 +27,7 @@ const SECTIONS: &[Section] = &[
     ("Persistence", true, persistence),
     ("Stats", true, stats),
     ("Replication", true, replication),
+    ("CPU", true, cpu),
     ("Modules", true, |_, _| {}),
     ("Commandstats", false, command_stats),
     ("Errorstats", true, error_stats),
@@ -103,6 +104,7 @@ pub(crate) struct CoreFacts {
     log_room: u64,
     log_refuses: bool,
     oldest_unflushed_us: u64,
+    cpu: CpuTimes,
     slices: Vec<SliceFacts>,
 }
 
@@ -161,6 +163,7 @@ impl CoreFacts {
             log_room: node.wal.room(),
             log_refuses: node.log_refuses(),
             oldest_unflushed_us: oldest_us.map_or(0, |at| now.monotonic_us.saturating_sub(at)),
+            cpu: (node.config.cpu_times)(),
             slices: slices.collect(),
         }
     }
@@ -436,6 +439,22 @@ fn replication(told: &Told<'_>, lines: &mut Lines) {
     lines.add("repl_backlog_size", 1_048_576);
     lines.add("repl_backlog_first_byte_offset", 0);
     lines.add("repl_backlog_histlen", 0);
+}
+
+fn cpu(told: &Told<'_>, lines: &mut Lines) {
+    let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    // Each core has read the clock of the process; the last one has read the most.
+    let process = |time: fn(&CpuTime) -> u64| {
+        told.cores.iter().map(|core| time(&core.cpu.process)).max().unwrap_or_default()
+    };
+    lines.add("used_cpu_sys", seconds(process(|time| time.system_us)));
+    lines.add("used_cpu_user", seconds(process(|time| time.user_us)));
+    lines.add("used_cpu_sys_children", seconds(0));
+    lines.add("used_cpu_user_children", seconds(0));
+    // What Redis calls the main thread executes commands: here the first core is nearest to it.
+    let first = told.cores.first().map(|core| core.cpu.thread).unwrap_or_default();
+    lines.add("used_cpu_sys_main_thread", seconds(first.system_us));
+    lines.add("used_cpu_user_main_thread", seconds(first.user_us));
 }
 
 fn keyspace(told: &Told<'_>, lines: &mut Lines) {

@@ -524,7 +524,18 @@ pub const SETTINGS: &[Setting] = &[
     ),
     dense("stream-node-max-bytes", None, 0, 4096),
     dense("stream-node-max-entries", None, 0, 100),
-    kept("tcp-keepalive", 0, INT_MAX, 300),
+    takes(
+        "tcp-keepalive",
+        "SECONDS",
+        "The host of a client that is silent for so long is asked whether it is still there; 0: \
+         never. For connections made from then on.",
+        Kind::Integer {
+            least: 0,
+            most: INT_MAX,
+            get: |settings| settings.tcp_keepalive_s as i64,
+            set: |settings, value| settings.tcp_keepalive_s = value as u64,
+        },
+    ),
     takes(
         "timeout",
         "SECONDS",

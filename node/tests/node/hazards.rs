@@ -1,7 +1,10 @@
 //! Several cores when something else happens at the wrong time: disks that stall, clients that go
 //! away, transactions larger than what the log has room for.
 
+use node::Topology;
+
 use crate::cores::Cores;
+use crate::world::{MemoryLog, config};
 
 /// Keys of the slices 0 to 3 of four, as in `many_cores`: with two cores, `b` and `foo` are the
 /// first core's.
@@ -206,4 +209,37 @@ fn a_transaction_with_an_impossible_offset_is_executed() {
     let answer = node.ask(0, 1, sent);
     assert!(answer.contains("*2 -ERR string exceeds"), "{answer}");
     assert!(answer.ends_with("+OK"), "{answer}");
+}
+
+/// Red when who waits for the batch to be closed is asked again in every turn, which does nothing
+/// until a frame completes: the core spun at full load. Once for its own clients, once for those of
+/// the other core.
+#[test]
+fn a_core_sleeps_while_the_window_is_full_and_the_batch_too() {
+    let mut config = config();
+    config.entry_size_max = 64 * 1024;
+    for from in [0, 1] {
+        let logs = vec![MemoryLog::default(); 2];
+        let mut node = Cores::with(&config, Topology::new(2, 4), logs);
+        node.cores[0].connect(1);
+        node.cores[from].connect(2);
+        node.cores[0].frames_stall = true;
+        // Four frames are on their way, and what comes then gathers behind them.
+        for size in [20_000, 20_000, 20_000, 20_000, 25_000] {
+            let set = request(&["SET", "b", &"v".repeat(size)]);
+            node.cores[0].send_bytes(1, &set);
+            node.turn();
+        }
+        node.cores[from].send_bytes(2, &request(&["SET", "b", &"w".repeat(40_000)]));
+        for _ in 0..10 {
+            node.turn();
+        }
+        let core = &node.cores[0];
+        let next_us = core.node.poll_timeout();
+        assert!(next_us.is_none_or(|at| core.now.monotonic_us < at), "a turn at {next_us:?}");
+        assert_eq!(node.cores[from].received(2), "");
+        node.cores[0].frames_stall = false;
+        run_until_asleep(&mut node);
+        assert_eq!(node.cores[from].received(2), "+OK");
+    }
 }

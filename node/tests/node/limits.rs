@@ -426,3 +426,72 @@ fn a_client_gets_few_large_replies_at_a_time_from_other_cores() {
     let held = node.cores[0].node.output_size();
     assert!(held <= 2 * base::limits::OUTPUT_SIZE_PAUSE + 4_000_000, "{held}");
 }
+
+/// Red when the expiry runs in a pause, when a read deletes, or when the end of the pause wakes
+/// nobody.
+#[test]
+fn what_expires_in_a_pause_is_hidden_and_stays_until_its_end() {
+    for (mode, ends_early) in [("WRITE", false), ("ALL", false), ("WRITE", true)] {
+        let mut world = world();
+        fill(&mut world, (0..100).map(|n| format!("set key:{n} v px 500")));
+        assert_eq!(world.ask(1, "watch key:0"), "+OK");
+        assert_eq!(world.ask(2, &format!("client pause 60000 {mode}")), "+OK");
+        world.pass(1_000_000);
+        world.run_until_asleep();
+        assert_eq!(world.node.key_count(0), 100, "{mode}");
+        let next_us = world.node.poll_timeout().expect("the pause ends");
+        assert!(world.now.monotonic_us + 50_000_000 < next_us, "the core sleeps");
+        if mode == "WRITE" {
+            let read = "get key:1\nexists key:1 key:2\nttl key:3\nmget key:4\nkeys *";
+            assert_eq!(world.ask(2, read), "$-1 :0 :-2 *1 $-1 *0");
+            assert_eq!(world.ask(1, "multi\nping\nexec"), "+OK +QUEUED *-1", "it has changed");
+            assert_eq!(world.ask(1, "watch key:0\nmulti\nping\nexec"), "+OK +OK +QUEUED *1 +PONG");
+            assert_eq!(info(&mut world, "expired_keys"), 0);
+            assert_eq!(world.node.key_count(0), 100);
+        }
+        if ends_early {
+            assert_eq!(world.ask(2, "client unpause"), "+OK");
+        } else {
+            world.pass(next_us - world.now.monotonic_us);
+        }
+        world.run_until_asleep();
+        assert_eq!(world.node.key_count(0), 0);
+        assert_eq!(info(&mut world, "expired_keys"), 100);
+    }
+}
+
+/// Red when a key is hidden in a pause and nothing is logged: the reply left before anything was
+/// durable, and a restart with an earlier clock showed the key again.
+#[test]
+fn what_a_pause_hides_is_hidden_from_every_later_clock() {
+    let mut world = world();
+    assert_eq!(world.ask(1, "set key v px 500\nset other v px 500"), "+OK +OK");
+    assert_eq!(world.ask(2, "client pause 60000 write"), "+OK");
+    world.pass(1_000_000);
+    world.frames_stall = true;
+    assert_eq!(world.ask(1, "get key"), "", "that it is gone may still be lost");
+    world.frames_stall = false;
+    world.settle();
+    assert_eq!(world.received(1), "$-1");
+    // The clock of the tests starts where it did before: nothing had expired then.
+    let mut restarted = world.restart();
+    restarted.connect(1);
+    assert_eq!(restarted.ask(1, "get key"), "$-1");
+}
+
+/// Red when a key is evicted in a pause, or when the pause refuses for lack of memory.
+#[test]
+fn nothing_is_evicted_in_a_pause() {
+    let mut world = world();
+    fill(&mut world, (0..1000).map(|n| format!("set key:{n} {}", "v".repeat(100))));
+    assert_eq!(world.ask(2, "multi\nclient pause 60000 write"), "+OK +QUEUED");
+    assert_eq!(world.ask(2, "config set maxmemory-policy allkeys-lru maxmemory 1"), "+QUEUED");
+    assert_eq!(world.ask(2, "set more v\nexec"), "+QUEUED *3 +OK +OK +OK");
+    world.run_until_asleep();
+    assert_eq!(world.node.key_count(0), 1001);
+    assert_eq!(info(&mut world, "evicted_keys"), 0);
+    assert_eq!(world.ask(2, "client unpause"), "+OK");
+    world.run_until_asleep();
+    assert_eq!(world.node.key_count(0), 0);
+    assert_eq!(info(&mut world, "evicted_keys"), 1001);
+}

@@ -8,6 +8,7 @@ mod cores;
 
 mod admin;
 mod clients;
+mod fairness;
 mod gate;
 mod handshakes;
 mod hazards;

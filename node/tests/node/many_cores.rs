@@ -208,6 +208,47 @@ fn a_watched_key_that_changes_fails_the_transaction() {
     }
 }
 
+/// What happens before WATCH a and after it, and whether EXEC then goes on, as Redis 7 and Valkey do.
+/// Red when every watched key that is there fails at any flush or swap, when a swap that brings a
+/// key fails nobody, and when one that comes with its time over counts as brought.
+#[test]
+fn a_flush_or_a_swap_fails_those_who_watch_keys_it_takes_or_brings() {
+    let expired = "select 1\nset a 1 px 20";
+    let cases = [
+        ("set a 1\nselect 5\nset a 2", "swapdb 5 6", true),
+        ("set a 1", "swapdb 0 1", false),
+        ("set a 1\nselect 1\nset a 1", "swapdb 1 0", false),
+        ("select 1\nset a 1", "swapdb 0 1", false),
+        ("set b 1\nselect 1\nset b 1", "swapdb 0 1", true),
+        ("set a 1", "swapdb 0 0", true),
+        ("set a 1", "swapdb 0 1\nswapdb 0 1", false),
+        ("select 1\nset a 1", "swapdb 0 1\nswapdb 0 1", false),
+        ("set a 1\nselect 5\nset a 2", "select 5\nflushdb", true),
+        ("set a 1", "flushdb", false),
+        ("set b 1", "flushdb", true),
+        ("set b 1", "flushall", true),
+        ("set a 1", "flushall", false),
+        (expired, "swapdb 0 1", true),
+        (expired, "swapdb 0 1\nswapdb 0 1", true),
+        (expired, "swapdb 0 1\ndel a", true),
+        (expired, "swapdb 0 1\nget a", true),
+        (expired, "swapdb 0 1\nflushdb", true),
+        (expired, "swapdb 0 1\nset a 3", false),
+        ("set a 1 px 20", "flushdb", true),
+        ("set a 1 px 20\nselect 1\nset a 2", "swapdb 0 1", false),
+    ];
+    for (before, after, goes_on) in cases {
+        let mut node = cores(2);
+        node.cores.iter_mut().for_each(|core| core.node.settings_mut().active_expire = false);
+        node.ask(0, 2, &format!("{before}\nselect 0"));
+        node.cores.iter_mut().for_each(|core| core.pass(50_000));
+        assert_eq!(node.ask(1, 1, "watch a"), "+OK");
+        node.ask(0, 2, after);
+        let expected = if goes_on { "+OK +QUEUED *1 +PONG" } else { "+OK +QUEUED *-1" };
+        assert_eq!(node.ask(1, 1, "multi\nping\nexec"), expected, "{before:?} {after:?}");
+    }
+}
+
 /// Red when SHUTDOWN is queued: an EXEC would end the server in its midst.
 #[test]
 fn what_no_transaction_may_hold_fails_it() {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use base::limits::{ENTRY_SIZE_MAX, OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZE_MIN};
 use base::{ConnectionId, CoreId, Now, SliceId};
 use node::{
-    Config, Durability, Event, Facts, InForce, LogReplay, Node, NodeStart, Output, Parcel,
-    SliceReplay, Topology, settle_replays,
+    Config, CpuTimes, Durability, Event, Facts, InForce, LogReplay, Node, NodeStart, Output,
+    Parcel, SliceReplay, Topology, settle_replays,
 };
 use wal::{IoError, LogFile, LogRead, ReadError};
 
@@ -89,7 +89,7 @@ pub fn config() -> Config {
             frames_in_flight: 4,
             spare_segments: 2,
             seal_after_us: 5_000,
-            ballast_size: 0,
+            ballast_segments: 0,
         },
         durability: Durability::Local,
         durability_floor: Durability::Memory,
@@ -102,6 +102,7 @@ pub fn config() -> Config {
         entry_size_max: ENTRY_SIZE_MAX,
         given: Vec::new(),
         stopwatch: || 0,
+        cpu_times: CpuTimes::default,
         settings: vec![
             ("appendonly".into(), "yes".into()),
             ("databases".into(), "16".into()),

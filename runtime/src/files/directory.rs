@@ -58,10 +58,13 @@ impl DirectoryLock {
             // Killed, and the kernel is still ending its writes: see `Ring::hold`.
             thread::sleep(Duration::from_millis(2));
         }
+        // Over what is there, then cut: to make it empty first would give its block back to the
+        // disk, where a full one may have another taker.
         let write = |file: &mut File| {
-            file.set_len(0)?;
             file.rewind()?;
-            writeln!(file, "{}", std::process::id())
+            writeln!(file, "{}", std::process::id())?;
+            let size = file.stream_position()?;
+            file.set_len(size)
         };
         write(&mut file).map_err(|error| fail(error, None))?;
         Ok(Self { file })

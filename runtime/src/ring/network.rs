@@ -16,6 +16,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use base::ConnectionId;
 use io_uring::types::{CancelBuilder, Fd, Fixed};
@@ -50,6 +51,14 @@ impl Ring {
         self.listeners.push(Listener { socket: listener, retry_at_us: None, stopped: false });
         self.arm_accept(index);
         Ok(())
+    }
+
+    /// After so much silence, connections accepted from now on are asked for a sign of life; none:
+    /// never.
+    pub fn set_keepalive(&mut self, time: Option<Duration>) -> io::Result<()> {
+        self.listeners
+            .iter()
+            .try_for_each(|listener| crate::listen::set_keepalive(&listener.socket, time))
     }
 
     /// Accepts no more connections; the ports stay bound until the ring is dropped.

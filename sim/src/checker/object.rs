@@ -1,16 +1,19 @@
 //! The sequential meaning of commands on a few keys: what linearizability is checked against.
 //!
-//! An object is one key, or a whole small database. On one key, commands over several keys are
+//! An object is one key, or both small databases. On one key, commands over several keys are
 //! seen as what they do to that key; that is necessary for atomicity and not sufficient, which is
-//! why one database is small enough to be one object.
+//! why two databases are small enough to be one object.
 
 use crate::history::{Answer, Chain, Condition, Level, TOKEN_SIZE, Value};
 
-/// Keys one object holds at most.
+/// Keys of a small database.
 pub const KEYS_MAX: usize = 4;
 
+/// Places for keys in an object: those of one small database, then those of its twin.
+pub const PLACES: usize = 2 * KEYS_MAX;
+
 /// The contents of an object.
-pub type State = [Option<Value>; KEYS_MAX];
+pub type State = [Option<Value>; PLACES];
 
 /// A command as one object sees it. Keys are places in `State`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +48,13 @@ pub enum Act {
         target: u8,
         replace: bool,
     },
-    /// How many keys the object holds.
-    Size,
+    /// How many keys the database holds whose first place this is.
+    Size(u8),
     Clear,
+    /// Clears one of the databases, the one whose first place this is.
+    ClearDatabase(u8),
+    /// Exchanges the two databases.
+    Swap,
     /// A transaction. What each of its commands told is a `Told::Each`.
     Many(Vec<Self>),
 }
@@ -148,7 +155,8 @@ impl Done {
     }
 }
 
-const ALL: u8 = (1 << KEYS_MAX) - 1;
+const ALL: u8 = u8::MAX;
+const HALF: u8 = (1 << KEYS_MAX) - 1;
 
 impl Act {
     /// Executes the act: its answer, and what else it does.
@@ -277,15 +285,27 @@ impl Act {
                     _ => Answer::Integer(0),
                 }
             }
-            Self::Size => {
-                done.looked_at = ALL;
-                Answer::Integer(state.iter().flatten().count() as i64)
+            Self::Size(first) => {
+                done.looked_at |= HALF << first;
+                let places = state.iter().skip(usize::from(*first)).take(KEYS_MAX);
+                Answer::Integer(places.flatten().count() as i64)
             }
             Self::Clear => {
-                done.looked_at = ALL;
+                done.looked_at |= ALL;
+                clear(state, 0..PLACES as u8, done)
+            }
+            Self::ClearDatabase(first) => {
+                done.looked_at |= HALF << first;
+                clear(state, *first..*first + KEYS_MAX as u8, done)
+            }
+            Self::Swap => {
+                done.looked_at |= ALL;
                 for key in 0..KEYS_MAX as u8 {
-                    if held(state, key).is_some() {
-                        done.change(state, key, None);
+                    let twin = key + KEYS_MAX as u8;
+                    let (old, new) = (held(state, key), held(state, twin));
+                    if old.is_some() || new.is_some() {
+                        done.change(state, key, new);
+                        done.change(state, twin, old);
                     }
                 }
                 Answer::Ok
@@ -299,11 +319,20 @@ impl Act {
     /// Whether it may change anything.
     pub fn writes(&self) -> bool {
         match self {
-            Self::Get(_) | Self::Exists(_) | Self::MultiGet(_) | Self::Size => false,
+            Self::Get(_) | Self::Exists(_) | Self::MultiGet(_) | Self::Size(_) => false,
             Self::Many(acts) => acts.iter().any(Self::writes),
             _ => true,
         }
     }
+}
+
+fn clear(state: &mut State, places: std::ops::Range<u8>, done: &mut Done) -> Answer {
+    for place in places {
+        if state[usize::from(place)].is_some() {
+            done.change(state, place, None);
+        }
+    }
+    Answer::Ok
 }
 
 fn bit(key: u8) -> u8 {
@@ -343,6 +372,10 @@ mod tests {
         let empty = State::default();
         let mut full = empty;
         full[0] = Some(Value::Number(7));
+        let mut text = empty;
+        text[0] = Some(A);
+        let mut twin = empty;
+        twin[4] = Some(A);
         let cases = [
             (set(Condition::Always, false), empty, Answer::Ok, Some(A)),
             (set(Condition::IfAbsent, false), full, Answer::Nil, full[0]),
@@ -353,7 +386,7 @@ mod tests {
             (Act::Get(0), full, Answer::Value(Value::Number(7)), full[0]),
             (Act::Increment(0), full, Answer::Integer(8), Some(Value::Number(8))),
             (Act::Increment(0), empty, Answer::Integer(1), Some(Value::Number(1))),
-            (Act::Increment(0), [Some(A), None, None, None], Answer::NotInteger, Some(A)),
+            (Act::Increment(0), text, Answer::NotInteger, Some(A)),
             (Act::Delete(vec![0, 1, 0]), full, Answer::Integer(1), None),
             (Act::Exists(vec![0, 1, 0]), full, Answer::Integer(2), full[0]),
             (Act::GetDelete(0), full, Answer::Value(Value::Number(7)), None),
@@ -374,8 +407,14 @@ mod tests {
                 pair(Answer::Integer(8), Answer::Value(Value::Number(8))),
                 Some(Value::Number(8)),
             ),
-            (Act::Size, full, Answer::Integer(1), full[0]),
+            (Act::Size(0), full, Answer::Integer(1), full[0]),
+            (Act::Size(4), full, Answer::Integer(0), full[0]),
             (Act::Clear, full, Answer::Ok, None),
+            (Act::ClearDatabase(0), full, Answer::Ok, None),
+            (Act::ClearDatabase(4), full, Answer::Ok, full[0]),
+            (Act::Swap, full, Answer::Ok, None),
+            (Act::Swap, twin, Answer::Ok, Some(A)),
+            (Act::Many(vec![Act::Swap, Act::Get(4)]), full, pair(Answer::Ok, SEVEN), None),
         ];
         for (act, before, answer, after) in cases {
             let mut state = before;

@@ -5,19 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use super::object::{Act, Change, KEYS_MAX, State, Step, Told};
+use super::object::{Act, Change, KEYS_MAX, PLACES, State, Step, Told};
 use super::search::{End, Tracks, Verdict, matters, search};
 use super::watched::Watched;
 use crate::history::{Answer, Condition, Instant, Key, Level, Operation, Request};
-use crate::keys::SMALL;
+use crate::keys::{SMALL, TWIN, is_small};
 use crate::surviving::{Contents, Put};
 
 /// What one object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Object {
     Key(u16, Key),
-    /// All keys of a database.
-    Database(u16),
+    /// All keys of both small databases.
+    Databases,
 }
 
 /// What a check came to.
@@ -43,13 +43,13 @@ pub fn check_linearizable(
         objects.entry(object(database, key)).or_default();
     }
     let refusals = Refusals::new(&operations[first..]);
-    let mut flushes = Vec::new();
+    let mut wholesale = Vec::new();
     for (number, operation) in operations.iter().enumerate().skip(first) {
         if !operation.may_count() {
             continue;
         }
-        if operation.request == Request::FlushAll {
-            flushes.push(number);
+        if operation.request.is_wholesale() {
+            wholesale.push(number);
         }
         for (object, mut step) in project(operation, number, watched.seen(number)) {
             step.seems_refused = refusals.seems_refused(operation);
@@ -63,13 +63,11 @@ pub fn check_linearizable(
     }
     let mut searched = Searched::default();
     for (object, mut steps) in objects {
-        for number in &flushes {
-            steps.push(step(
-                &operations[*number],
-                *number,
-                Act::Clear,
-                told_whole(&operations[*number]),
-            ));
+        for number in &wholesale {
+            let operation = &operations[*number];
+            if let Some(act) = act_of_wholesale(object, operation) {
+                steps.push(step(operation, *number, act, told_whole(operation)));
+            }
         }
         // What came in one piece of bytes arrived together, in the order it was sent.
         steps.sort_by_key(|step| (step.arrived, step.operation));
@@ -131,20 +129,28 @@ fn is_write(operation: &Operation) -> bool {
 
 /// Where a key is in the state of its object.
 fn place(database: u16, key: Key) -> u8 {
-    if database == SMALL { key.0 as u8 } else { 0 }
+    if is_small(database) { first_place(database) + key.0 as u8 } else { 0 }
+}
+
+/// Where a small database begins in the state of both.
+fn first_place(database: u16) -> u8 {
+    if database == TWIN { KEYS_MAX as u8 } else { 0 }
 }
 
 fn object(database: u16, key: Key) -> Object {
-    if database == SMALL { Object::Database(database) } else { Object::Key(database, key) }
+    if is_small(database) { Object::Databases } else { Object::Key(database, key) }
 }
 
 fn state(object: Object, contents: &Contents) -> State {
     let mut state = State::default();
     match object {
         Object::Key(database, key) => state[0] = contents.get(&(database, key)).copied(),
-        Object::Database(database) => {
-            for (key, place) in (0..).zip(state.iter_mut()) {
-                *place = contents.get(&(database, Key(key))).copied();
+        Object::Databases => {
+            for database in [SMALL, TWIN] {
+                for key in (0..KEYS_MAX as u16).map(Key) {
+                    let held = contents.get(&(database, key)).copied();
+                    state[usize::from(place(database, key))] = held;
+                }
             }
         }
     }
@@ -152,10 +158,24 @@ fn state(object: Object, contents: &Contents) -> State {
 }
 
 fn is_whole(object: Object) -> bool {
-    matches!(object, Object::Database(_))
+    object == Object::Databases
 }
 
-/// What an operation is to each object it touches. FLUSHALL, which touches all, is added later.
+/// What FLUSHALL, FLUSHDB or SWAPDB does to an object, if anything.
+fn act_of_wholesale(object: Object, operation: &Operation) -> Option<Act> {
+    let database = operation.database;
+    match (&operation.request, object) {
+        (Request::FlushAll, _) => Some(Act::Clear),
+        (Request::FlushDatabase, Object::Key(of, _)) => (of == database).then_some(Act::Clear),
+        (Request::FlushDatabase, Object::Databases) => {
+            is_small(database).then(|| Act::ClearDatabase(first_place(database)))
+        }
+        (Request::Swap, Object::Databases) => Some(Act::Swap),
+        _ => None,
+    }
+}
+
+/// What an operation is to each object it touches. Those on whole databases are added later.
 /// `seen`: what the client knew of keys under WATCH, if it was not told that they changed.
 fn project(operation: &Operation, number: usize, seen: &[(Key, Answer)]) -> Vec<(Object, Step)> {
     let database = operation.database;
@@ -163,16 +183,16 @@ fn project(operation: &Operation, number: usize, seen: &[(Key, Answer)]) -> Vec<
     if answer == Some(&Answer::Aborted) {
         return Vec::new();
     }
-    if database == SMALL {
-        let Some(act) = whole(&operation.request) else { return Vec::new() };
+    if is_small(database) {
+        let Some(act) = whole(database, &operation.request) else { return Vec::new() };
         let (mut act, mut told) = (act, told_whole(operation));
         if let (Act::Many(acts), Told::Each(each)) = (&mut act, &mut told) {
-            acts.extend(seen.iter().map(|(key, _)| Act::Get(key.0 as u8)));
+            acts.extend(seen.iter().map(|(key, _)| Act::Get(place(database, *key))));
             acts.rotate_right(seen.len());
             each.extend(seen.iter().map(|(_, answer)| Told::Answer(answer.clone())));
             each.rotate_right(seen.len());
         }
-        return vec![(Object::Database(database), step(operation, number, act, told))];
+        return vec![(Object::Databases, step(operation, number, act, told))];
     }
     let mut parts: Vec<(Key, Act, Told)> = Vec::new();
     for (key, answer) in seen {
@@ -208,9 +228,9 @@ fn project(operation: &Operation, number: usize, seen: &[(Key, Answer)]) -> Vec<
     steps
 }
 
-/// A command as a whole small database sees it; none if it is not about keys.
-fn whole(request: &Request) -> Option<Act> {
-    let place = |key: &Key| key.0 as u8;
+/// A command as both small databases see it; none if it is not about keys.
+fn whole(database: u16, request: &Request) -> Option<Act> {
+    let place = |key: &Key| place(database, *key);
     let places = |keys: &[Key]| keys.iter().map(place).collect();
     Some(match request {
         Request::Get(key) => Act::Get(place(key)),
@@ -233,9 +253,11 @@ fn whole(request: &Request) -> Option<Act> {
         Request::Copy { source, target, replace } => {
             Act::Copy { source: place(source), target: place(target), replace: *replace }
         }
-        Request::Size => Act::Size,
-        Request::Execute { requests, .. } => Act::Many(requests.iter().filter_map(whole).collect()),
-        // FLUSHALL is added to every object.
+        Request::Size => Act::Size(first_place(database)),
+        Request::Execute { requests, .. } => {
+            Act::Many(requests.iter().filter_map(|request| whole(database, request)).collect())
+        }
+        // What is on whole databases is added to every object.
         _ => return None,
     })
 }
@@ -315,7 +337,7 @@ fn split(request: &Request, answer: Option<&Answer>, parts: &mut Vec<(Key, Act, 
             }
         }
         // Whole databases that are not one object: nothing is checked but that there is a reply.
-        Request::Size | Request::FlushAll => {}
+        Request::Size | Request::FlushAll | Request::FlushDatabase | Request::Swap => {}
         Request::Rename { .. } | Request::Copy { .. } => {
             unreachable!("values move only where all keys are one object")
         }
@@ -337,7 +359,7 @@ fn step(operation: &Operation, number: usize, act: Act, told: Told) -> Step {
     }
 }
 
-const _: () = assert!(KEYS_MAX <= 8, "keys of an object are bits of a byte");
+const _: () = assert!(PLACES <= 8, "keys of an object are bits of a byte");
 
 #[cfg(test)]
 mod tests {
@@ -372,7 +394,7 @@ mod tests {
         let put =
             |(key, text): &(u16, u32)| (0, Key(*key), (0 < *text).then_some(Value::Text(*text)));
         let log: Vec<Put> = log.iter().map(put).collect();
-        check_linearizable(operations, 0, &Contents::new(), &log, &[0; 4], false).is_ok()
+        check_linearizable(operations, 0, &Contents::new(), &log, &[0; PLACES], false).is_ok()
     }
 
     #[test]
@@ -393,6 +415,38 @@ mod tests {
         assert!(!check(&run, &[(3, 1), (4, 2), (4, 0), (4, 3)]));
         let get = operation(3, 9, Request::Get(Key(3)), Answer::Value(Value::Text(1)));
         assert!(!check(&[&run[..], &[get]].concat(), &log));
+    }
+
+    #[test]
+    fn a_flush_of_another_database_leaves_a_key_alone() {
+        let flush = |database| Operation {
+            database,
+            ..operation(2, 3, Request::FlushDatabase, Answer::Ok)
+        };
+        let run = |database| [set(1, 3, 1), flush(database)];
+        assert!(check(&run(0), &[(3, 1), (3, 0)]));
+        assert!(!check(&run(0), &[(3, 1)]));
+        assert!(check(&run(SMALL), &[(3, 1)]));
+        assert!(!check(&run(SMALL), &[(3, 1), (3, 0)]));
+    }
+
+    #[test]
+    fn a_swap_moves_keys_between_the_small_databases() {
+        let small = |database, operation| Operation { database, ..operation };
+        let swap = operation(2, 3, Request::Swap, Answer::Ok);
+        let value = Value::Text(1);
+        let log =
+            [(SMALL, Key(3), Some(value)), (SMALL, Key(3), None), (TWIN, Key(3), Some(value))];
+        let judge = |database, answer, log: &[Put]| {
+            let get = small(database, operation(3, 9, Request::Get(Key(3)), answer));
+            let run = [small(SMALL, set(1, 3, 1)), swap.clone(), get];
+            check_linearizable(&run, 0, &Contents::new(), log, &[0; PLACES], false).is_ok()
+        };
+        assert!(judge(TWIN, Answer::Value(value), &log));
+        assert!(judge(SMALL, Answer::Nil, &log));
+        assert!(!judge(SMALL, Answer::Value(value), &log));
+        assert!(!judge(TWIN, Answer::Value(value), &log[..1]));
+        assert!(!judge(TWIN, Answer::Nil, &log));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::fmt::Write;
 
 use base::{Map, Set};
 
-use super::object::{Act, Change, Done, KEYS_MAX, State, Step, Told};
+use super::object::{Act, Change, Done, KEYS_MAX, PLACES, State, Step, Told};
 use crate::history::{EMPTY, Level, Value};
 
 /// Configurations visited before the search gives up.
@@ -29,7 +29,7 @@ const VISITED_MAX: usize = 200_000;
 const EASY_MAX: usize = 500;
 
 /// The track of each key of an object.
-pub type Tracks = [u8; KEYS_MAX];
+pub type Tracks = [u8; PLACES];
 
 /// How the life of an object ended, with what the next start found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,7 +298,9 @@ fn touched_tracks(act: &Act, tracks: &Tracks) -> u8 {
             one(*source) | one(*target)
         }
         // Those wait for everything before them, and everything behind waits for them.
-        Act::Size | Act::Clear | Act::Many(_) => several(&[0, 1, 2, 3]),
+        Act::Size(_) | Act::Clear | Act::ClearDatabase(_) | Act::Swap | Act::Many(_) => {
+            several(&[0, 1, 2, 3])
+        }
     }
 }
 

@@ -101,9 +101,12 @@ pub fn check_serializable(
     for (db, key, value) in log {
         versions.entry((*db, *key)).or_insert_with(|| vec![None]).push(*value);
     }
-    let has_flushes = operations[first..]
-        .iter()
-        .any(|operation| operation.request == Request::FlushAll && operation.may_count());
+    let flushes = |operation: &Operation| match operation.request {
+        Request::FlushAll => true,
+        Request::FlushDatabase => operation.database == database,
+        _ => false,
+    };
+    let has_flushes = operations[first..].iter().any(|one| flushes(one) && one.may_count());
     let known = if clean { Known::Everything } else { Known::AfterCrash };
     judge(&transactions, &versions, &|(_, key)| slice_of(key), known, has_flushes)
 }

@@ -7,22 +7,23 @@ const BLOCKS: u64 = 8;
 
 struct Bench {
     disk: Disk,
+    free: Option<u64>,
     prng: Prng,
     report: Report,
 }
 
 impl Bench {
     fn new(seed: u64) -> Self {
-        let mut bench =
-            Self { disk: Disk::default(), prng: Prng::from_seed(seed), report: Report::default() };
+        let (disk, report) = (Disk::default(), Report::default());
+        let mut bench = Self { disk, free: None, prng: Prng::from_seed(seed), report };
         let ticket = bench.disk.submit_prepare(1, FILE, BLOCKS * BLOCK as u64);
         assert_eq!(bench.complete(ticket), Ok(()));
         bench
     }
 
     fn complete(&mut self, ticket: Ticket) -> Result<(), IoError> {
-        let Self { disk, prng, report } = self;
-        disk.complete(ticket, Fate::Succeed, prng, report).result
+        let Self { disk, free, prng, report } = self;
+        disk.complete(ticket, Fate::Succeed, free, prng, report).result
     }
 
     fn write(&mut self, block: u64, byte: u8) -> Ticket {
@@ -144,7 +145,7 @@ fn what_no_log_may_ask_for_is_noticed() {
 #[test]
 fn a_full_disk_refuses_files_until_one_is_removed() {
     let mut bench = Bench::new(1);
-    bench.disk.set_free(Some(0));
+    bench.free = Some(0);
     let size = BLOCKS * BLOCK as u64;
     let ticket = bench.disk.submit_prepare(1, LogFile::Segment(2), size);
     assert_eq!(bench.complete(ticket), Err(IoError::NoSpace));

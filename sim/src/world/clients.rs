@@ -4,7 +4,7 @@ use base::ConnectionId;
 
 use super::{Happening, Stage, World};
 use crate::history::{Answer, Key, Level, Operation, Request};
-use crate::keys::{self, SMALL, WIDE};
+use crate::keys::{self, SMALL, TWIN, WIDE};
 use crate::link::{Link, Peer, Pieces, Style};
 use crate::workload::{Standing, interpret, is_declared};
 
@@ -106,7 +106,7 @@ impl World {
         }
         // Many unanswered commands on few keys could have been executed in too many orders.
         let most = match self.links[&peer].standing.database {
-            SMALL => self.plan.pipeline_max.min(SMALL_PIPELINE_MAX),
+            SMALL | TWIN => self.plan.pipeline_max.min(SMALL_PIPELINE_MAX),
             _ => self.plan.pipeline_max,
         };
         let size = 1 + self.prng.below(most);
@@ -279,7 +279,7 @@ impl World {
         let client = self.clients.len() - 1;
         self.stage = Stage::Reading { client, since_us: self.time_us };
         let peer = self.connect(client);
-        for database in [WIDE, SMALL] {
+        for database in [WIDE, SMALL, TWIN] {
             self.send(peer, Some(Request::Select(database)), true);
             self.send(peer, Some(Request::Increment(Key(0))), true);
             for key in (0..keys::count(database)).map(Key) {

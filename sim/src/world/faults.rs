@@ -65,11 +65,10 @@ impl World {
         self.note("fault", &[kind as u64]);
         match kind {
             Kind::Fill => {
-                let free = self.prng.below(3) * self.plan.segment_size;
-                for disk in &mut self.disks {
-                    disk.set_free(Some(free));
-                }
-                let after = self.prng.below(3_000_000);
+                let segments = self.prng.below(2 + u64::from(self.cores));
+                self.disk_free = Some(segments * self.plan.segment_size);
+                let most = [3_000_000, 20_000_000][self.prng.index(2)];
+                let after = self.prng.below(most);
                 self.schedule(after, Happening::FaultEnd(Window::Full));
             }
             Kind::Slow => {
@@ -98,7 +97,7 @@ impl World {
 
     pub(super) fn fault_ends(&mut self, window: Window) {
         match window {
-            Window::Full => self.disks.iter_mut().for_each(|disk| disk.set_free(None)),
+            Window::Full => self.disk_free = None,
             Window::Slow => self.faults.slow_us = 0,
         }
     }
@@ -106,7 +105,7 @@ impl World {
     /// Nothing goes wrong any more.
     pub(super) fn heal(&mut self) {
         self.note("heal", &[]);
-        self.disks.iter_mut().for_each(|disk| disk.set_free(None));
+        self.disk_free = None;
         self.faults = Faults::default();
         // Something to wake up for, when the node is at peace.
         self.schedule(HEALING_US_MIN, Happening::FaultEnd(Window::Slow));

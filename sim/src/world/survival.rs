@@ -10,7 +10,7 @@ use crate::checker::{
 };
 use crate::disk::Reader;
 use crate::history::{Answer, Request};
-use crate::keys::{SMALL, WIDE};
+use crate::keys::{SMALL, TWIN, WIDE};
 use crate::report::SEARCHES_GIVEN_UP;
 use crate::surviving::{Put, Surviving};
 
@@ -175,7 +175,7 @@ impl World {
             if operation.connection == self.connections
                 && operation.request == Request::Size
                 && let Some((_, answer)) = &operation.answered
-                && [WIDE, SMALL].contains(&operation.database)
+                && [WIDE, SMALL, TWIN].contains(&operation.database)
             {
                 let count = self.recovered.count(operation.database) as i64;
                 if *answer != Answer::Integer(count) {

@@ -83,7 +83,7 @@ enum Wish {
     Remove { token: u64, file: wal::LogFile },
     Release(wal::LogFile),
     Parcel(u16, Box<node::Parcel>, bool),
-    Halt(String),
+    Halt(wal::Halt),
     Exit,
 }
 
@@ -376,7 +376,7 @@ impl World {
         let armed =
             if is_write { &mut self.faults.fail_write } else { &mut self.faults.fail_prepare };
         let fate = if std::mem::take(armed) { Fate::Fail } else { Fate::Succeed };
-        let Self { disks, prng, report, .. } = self;
+        let Self { disks, disk_free, prng, report, .. } = self;
         let disk = &mut disks[usize::from(core)];
         if fate == Fate::Fail {
             report.count(match (is_write, disk.is_flush(ticket)) {
@@ -389,7 +389,7 @@ impl World {
                 self.final_failure = Some(core);
             }
         }
-        let event = disk.complete(ticket, fate, prng, report);
+        let event = disk.complete(ticket, fate, disk_free, prng, report);
         self.note(
             "disk",
             &[u64::from(core), ticket.0, event.token, u64::from(event.result.is_ok())],
@@ -430,12 +430,20 @@ impl World {
                 self.deliver_later(peer, 0);
             }
             Wish::Parcel(to, parcel, wake) => self.pass_on(core, to, parcel, wake),
-            Wish::Halt(why) => {
-                self.trace.remark(|| format!("halt: {why}"));
+            Wish::Halt(halt) => {
+                self.trace.remark(|| format!("halt: {halt:?}"));
                 self.note("halt", &[]);
+                let process = self.process.as_ref().expect("it is running");
+                // A start may find no room; who serves goes on in any case.
+                let is_full = halt.error == wal::IoError::NoSpace
+                    && self.disk_free.is_some()
+                    && !process.cores[usize::from(core)].listening;
                 // A preparation that failed may be final too; a write or flush must be.
-                if self.failures_told == 0 {
-                    return Err(format!("the log halts though nothing failed: {why}"));
+                if self.failures_told == 0 && !is_full {
+                    return Err(format!("the log halts though nothing failed: {halt:?}"));
+                }
+                if is_full {
+                    self.report.count("a start found the disk full");
                 }
                 self.process.as_mut().expect("it is running").halted = true;
             }
@@ -576,6 +584,6 @@ fn wish(core: u16, output: node::Output<'_>) -> Wish {
         }
         node::Output::Log(wal::Output::Remove { token, file }) => Wish::Remove { token, file },
         node::Output::Log(wal::Output::Release { file }) => Wish::Release(file),
-        node::Output::Log(wal::Output::Halt(halt)) => Wish::Halt(format!("{halt:?}")),
+        node::Output::Log(wal::Output::Halt(halt)) => Wish::Halt(halt),
     }
 }

@@ -1,8 +1,11 @@
-//! Files made ahead of their use: spare segments, the double slot's file, the ballast.
+//! Files made ahead of their use: spare segments, those of the ballast, the double slot's file.
 //!
 //! One preparation at a time. A full disk is no error here: it is remembered, writes are refused
-//! while fewer spares than the minimum are ready, and the preparation is tried again. If there is
-//! no spare at all, the ballast is given up: so a full disk does not stop a start.
+//! while fewer spares than the minimum are ready, and the preparation is tried again.
+//!
+//! The ballast is further spare segments, which nothing but a start and records that must be written
+//! on a full disk may take: so a full disk does not stop a start. They are never given back to the
+//! file system, where the next one to ask, another core's log perhaps, would get the room.
 
 use std::collections::VecDeque;
 
@@ -14,8 +17,8 @@ use crate::recovery::Files;
 
 /// A full disk is asked again after this.
 const RETRY_US: u64 = 1_000_000;
-/// The ballast is made again at the earliest after this.
-const BALLAST_RETRY_US: u64 = 60_000_000;
+/// A start that finds no room waits this long for somebody to make some.
+const START_PATIENCE_US: u64 = 5_000_000;
 
 const HARD_STATE_FILE_SIZE: u64 = 2 * HARD_STATE_SLOT_SIZE as u64;
 
@@ -36,9 +39,13 @@ pub(crate) enum Duty {
 #[derive(Debug)]
 pub(crate) struct Spares {
     segment_size: u64,
-    ballast_size: u64,
     least: usize,
     ready: VecDeque<u32>,
+    /// Spare too, for when there are no others.
+    ballast: Vec<u32>,
+    ballast_size: usize,
+    /// How many were last wanted to be ready.
+    wanted: usize,
     /// Segments that are spare once they are marked.
     marking: usize,
     /// Segments that exist in part.
@@ -46,54 +53,59 @@ pub(crate) struct Spares {
     next: u32,
     preparing: Option<LogFile>,
     has_hard_state: bool,
-    ballast: Ballast,
     refusal: Option<WriteRefusal>,
     /// The disk had no room for what a big write asked for; ordinary ones go on.
     room_refusal: Option<WriteRefusal>,
     wanted_room: u64,
     retry_at_us: Option<u64>,
-    ballast_at_us: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ballast {
-    Absent,
-    /// In whole or in part; size as found.
-    Present(u64),
-    Removing,
+    /// Since when the disk has had no room for what a start needs.
+    starved_since_us: Option<u64>,
 }
 
 impl Spares {
     pub(crate) fn new(config: &Config, files: &Files) -> Self {
+        // One is opened by this start.
+        let wanted = config.spare_segments + 1;
+        let (ready, ballast) = files.spare.split_at(wanted.min(files.spare.len()));
         Self {
             segment_size: config.segment_size,
-            ballast_size: config.ballast_size,
             least: config.spare_segments,
-            ready: files.spare.iter().copied().collect(),
+            ready: ready.iter().copied().collect(),
+            ballast: ballast.to_vec(),
+            ballast_size: config.ballast_segments,
+            wanted,
             marking: files.dead.len(),
             unprepared: files.unprepared.iter().copied().collect(),
             next: files.next,
             preparing: None,
             has_hard_state: files.hard_state,
-            ballast: files.ballast.map_or(Ballast::Absent, Ballast::Present),
             refusal: None,
             room_refusal: None,
             wanted_room: 0,
             retry_at_us: None,
-            ballast_at_us: None,
+            starved_since_us: None,
         }
     }
 
+    /// Those that ordinary writes may use.
     pub(crate) fn ready(&self) -> usize {
         self.ready.len()
     }
 
-    pub(crate) fn is_ready(&self, id: u32) -> bool {
-        self.ready.contains(&id)
+    /// Is there one to open at all?
+    pub(crate) fn has_any(&self) -> bool {
+        !self.ready.is_empty() || !self.ballast.is_empty()
+    }
+
+    pub(crate) fn is_spare(&self, id: u32) -> bool {
+        self.ready.contains(&id) || self.ballast.contains(&id)
     }
 
     pub(crate) fn take(&mut self) -> Option<u32> {
-        self.ready.pop_front()
+        if self.ready.is_empty() && !self.ballast.is_empty() {
+            base::mark!("wal: a segment of the ballast is used");
+        }
+        self.ready.pop_front().or_else(|| self.ballast.pop())
     }
 
     pub(crate) fn has_hard_state(&self) -> bool {
@@ -121,7 +133,7 @@ impl Spares {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<u64> {
-        [self.retry_at_us, self.ballast_at_us].into_iter().flatten().min()
+        self.retry_at_us
     }
 
     /// The next preparation, so that `wanted` spares are ready.
@@ -136,37 +148,36 @@ impl Spares {
             // Whoever asks for room again is the one to find out whether there is some by now.
             self.room_refusal = None;
         }
-        self.ballast_at_us = self.ballast_at_us.filter(|at| now_us < *at);
-        if self.preparing.is_some()
-            || self.ballast == Ballast::Removing
-            || self.retry_at_us.is_some()
-        {
+        self.wanted = wanted;
+        if self.preparing.is_some() || self.retry_at_us.is_some() {
             return None;
         }
-        let (file, size) = if !self.has_hard_state {
-            (LogFile::HardState, HARD_STATE_FILE_SIZE)
-        } else if self.ready.len() + self.marking < wanted {
+        let file = if !self.has_hard_state {
+            LogFile::HardState
+        } else if self.ready.len() + self.marking < wanted || is_running && self.wants_ballast() {
             let id = self.unprepared.pop_front().unwrap_or_else(|| {
                 let id = self.next;
                 self.next = id.checked_add(1).expect("a log makes fewer than 2^32 segments");
                 id
             });
-            (LogFile::Segment(id), self.segment_size)
-        } else if is_running && self.wants_ballast() {
-            (LogFile::Ballast, self.ballast_size)
+            LogFile::Segment(id)
         } else {
             return None;
         };
         self.preparing = Some(file);
-        Some(Duty::Prepare(file, size))
+        Some(Duty::Prepare(file, self.size(file)))
+    }
+
+    /// Of a file that is prepared.
+    pub(crate) fn size(&self, file: LogFile) -> u64 {
+        match file {
+            LogFile::Segment(_) => self.segment_size,
+            LogFile::HardState | LogFile::Ballast => HARD_STATE_FILE_SIZE,
+        }
     }
 
     fn wants_ballast(&self) -> bool {
-        let is_whole = matches!(self.ballast, Ballast::Present(size) if self.ballast_size <= size);
-        0 < self.ballast_size
-            && !is_whole
-            && self.ballast_at_us.is_none()
-            && self.least <= self.ready.len()
+        self.ballast.len() + self.marking < self.ballast_size && self.least <= self.ready.len()
     }
 
     /// A file is prepared. A segment is marked before it is used: otherwise a later start could
@@ -174,9 +185,10 @@ impl Spares {
     pub(crate) fn note_prepared(&mut self, file: LogFile) -> Option<Duty> {
         assert!(self.preparing == Some(file));
         self.preparing = None;
+        self.starved_since_us = None;
         match file {
             LogFile::HardState => self.has_hard_state = true,
-            LogFile::Ballast => self.ballast = Ballast::Present(self.ballast_size),
+            LogFile::Ballast => unreachable!("it is only removed"),
             LogFile::Segment(id) => {
                 self.room_refusal = None;
                 self.marking += 1;
@@ -188,29 +200,33 @@ impl Spares {
 
     pub(crate) fn note_marked(&mut self, id: u32) {
         self.marking -= 1;
-        self.ready.push_back(id);
+        if self.ready.len() < self.wanted || self.ballast_size <= self.ballast.len() {
+            self.ready.push_back(id);
+        } else {
+            self.ballast.push(id);
+        }
         if self.least <= self.ready.len() {
             self.refusal = None;
         }
     }
 
-    /// The disk is full. Returns what makes room, if anything does.
+    /// The disk is full. Returns what is to be tidied up.
     pub(crate) fn note_no_space(&mut self, file: LogFile, now_us: u64) -> Option<Duty> {
         assert!(self.preparing == Some(file));
         self.preparing = None;
-        if file == LogFile::Ballast {
-            base::mark!("wal: no space for the ballast");
-            return self.remove_ballast();
+        let refusal = Some(WriteRefusal { file, needed: self.size(file) });
+        // What the ballast lacks is taken from the writes: they are about to be refused anyway.
+        while self.ballast.len() < self.ballast_size
+            && let Some(id) = self.ready.pop_back()
+        {
+            self.ballast.push(id);
         }
-        let needed = match file {
-            LogFile::Segment(_) => self.segment_size,
-            LogFile::HardState | LogFile::Ballast => HARD_STATE_FILE_SIZE,
-        };
-        let refusal = Some(WriteRefusal { file, needed });
         if self.least <= self.ready.len() {
-            base::mark!("wal: no space for a big write");
-            self.room_refusal = refusal;
-            self.wanted_room = 0;
+            if self.ready.len() < self.wanted {
+                base::mark!("wal: no space for a big write");
+                self.room_refusal = refusal;
+                self.wanted_room = 0;
+            }
             self.retry_at_us = Some(now_us + RETRY_US);
             // Nobody waits for it, and half a segment may be all the room the disk has.
             return Some(Duty::Remove(file));
@@ -220,28 +236,17 @@ impl Spares {
         if let LogFile::Segment(id) = file {
             self.unprepared.push_front(id);
         }
-        let has_none = self.ready.is_empty() && self.marking == 0;
-        if (has_none || file == LogFile::HardState) && matches!(self.ballast, Ballast::Present(_)) {
-            base::mark!("wal: the ballast is given up");
-            return self.remove_ballast();
-        }
         self.retry_at_us = Some(now_us + RETRY_US);
         None
     }
 
-    fn remove_ballast(&mut self) -> Option<Duty> {
-        self.ballast = Ballast::Removing;
-        Some(Duty::Remove(LogFile::Ballast))
-    }
-
-    pub(crate) fn note_removed(&mut self, file: LogFile, is_gone: bool, now_us: u64) {
-        if file != LogFile::Ballast {
-            return;
+    /// A start has just found the disk full: is there still nothing to go on with, and has it
+    /// waited for long enough? Others may be about to give up what they have prepared in part.
+    pub(crate) fn is_hopeless(&mut self, now_us: u64) -> bool {
+        if self.has_hard_state && (self.has_any() || 0 < self.marking) {
+            return false;
         }
-        self.ballast_at_us = Some(now_us + BALLAST_RETRY_US);
-        self.ballast = Ballast::Absent;
-        if !is_gone {
-            self.retry_at_us = Some(now_us + RETRY_US);
-        }
+        let since = *self.starved_since_us.get_or_insert(now_us);
+        since + START_PATIENCE_US <= now_us
     }
 }

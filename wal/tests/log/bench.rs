@@ -18,7 +18,7 @@ pub fn config() -> Config {
         frames_in_flight: 4,
         spare_segments: 2,
         seal_after_us: 5_000,
-        ballast_size: 0,
+        ballast_segments: 0,
     }
 }
 

@@ -54,7 +54,7 @@ impl Life {
         let config = Config {
             frames_in_flight: 1 + prng.index(8),
             seal_after_us: 100 + prng.below(3_000),
-            ballast_size: [0, 64 * 1024][prng.index(2)],
+            ballast_segments: prng.index(3),
             ..config()
         };
         let now = Now { monotonic_us: 0, wall_ms: 1_700_000_000_000 };

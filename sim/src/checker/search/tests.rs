@@ -3,7 +3,7 @@
 use super::*;
 use crate::history::{Answer, Condition, Value};
 
-const NONE: State = [None; 4];
+const NONE: State = [None; PLACES];
 
 fn set(text: u32) -> Act {
     Act::Set { key: 0, value: Value::Text(text), condition: Condition::Always, get: false }
@@ -45,7 +45,7 @@ fn puts(texts: &[u32]) -> Vec<Change> {
 
 #[track_caller]
 fn check(steps: &[Step], log: &[Change], end: End, linearizable: bool) {
-    let verdict = search(steps, NONE, log, &[0; 4], end);
+    let verdict = search(steps, NONE, log, &[0; PLACES], end);
     assert_eq!(verdict == Verdict::Linearizable, linearizable, "{verdict:?}");
 }
 
@@ -146,7 +146,7 @@ fn a_local_reader_of_another_key_is_not_bothered_by_what_is_lost() {
     check(&steps, &[], End::Crash, true);
     let steps = [
         memory(1, 1, 2, set(1), ok()),
-        local(2, 3, 4, Act::Size, Told::Answer(Answer::Integer(1))),
+        local(2, 3, 4, Act::Size(0), Told::Answer(Answer::Integer(1))),
     ];
     check(&steps, &[], End::Crash, false);
 }
