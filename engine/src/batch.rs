@@ -169,6 +169,11 @@ impl<'a> BatchReader<'a> {
         self.clock_ms
     }
 
+    /// The bytes of the effects that were not read yet.
+    pub fn effects(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// What the node added; often nothing.
     pub fn attachment(&self) -> &'a [u8] {
         self.attachment

@@ -17,14 +17,15 @@ use foldhash::quality::FixedState;
 
 use crate::cursor::{Cursor, Position};
 use crate::slot::slot_of;
+use crate::snapshot::Snapshot;
 pub(crate) use crate::table::{AccessPolicy, Entry};
-use crate::table::{KeyHasher, Memory, Place, Table};
+use crate::table::{EntryBox, KeyHasher, Memory, Place, Table};
 use crate::values::{self, EncodingLimits, Type};
 
 mod change;
 mod garbage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use change::{Inverse, ReplayError};
 use garbage::Garbage;
@@ -34,12 +35,13 @@ use garbage::Garbage;
 pub struct Keyspace {
     slots: Range<u16>,
     seed: u64,
-    databases: Vec<Table>,
-    hasher: KeyHasher,
-    garbage: Garbage,
+    pub(crate) databases: Vec<Table>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) garbage: Garbage,
     limits: EncodingLimits,
     /// For bytes that are built and copied.
     scratch: Vec<u8>,
+    pub(crate) snapshot: Option<Box<Snapshot>>,
 }
 
 /// It moves from the thread that recovered it to that of its core, as a whole.
@@ -64,6 +66,7 @@ impl Keyspace {
             garbage: Garbage::default(),
             limits: EncodingLimits::default(),
             scratch: Vec::new(),
+            snapshot: None,
         }
     }
 
@@ -122,6 +125,11 @@ impl Keyspace {
         self.database(db).expires()
     }
 
+    /// Keys of one database that hold hashes with fields that have an expiry.
+    pub fn timed(&self, db: u16) -> usize {
+        self.database(db).timed()
+    }
+
     /// Keys of one slot in database zero.
     pub fn slot_len(&self, slot: Slot) -> usize {
         self.database(0).slot_len(slot)
@@ -144,7 +152,7 @@ impl Keyspace {
         self.database(db).memory().total()
     }
 
-    /// No key of one database expires before; None: none expires at all.
+    /// No key of one database expires before, nor a field; None: none expires at all.
     pub fn first_expire_ms(&self, db: u16) -> Option<u64> {
         self.database(db).first_expire_ms()
     }
@@ -203,7 +211,8 @@ impl Keyspace {
         self.database(db).sample(prng, count, visit);
     }
 
-    /// Visits entries of a database that have expired, from a position on. Returns where to go on
+    /// Visits entries of a database that have expired, and hashes whose fields may have, from a
+    /// position on. Returns where to go on
     /// when the budget, in entries looked at, is used up; `None` at the end. Costs nothing when
     /// nothing has expired, and little where nothing has.
     pub fn due<'a>(
@@ -278,11 +287,17 @@ impl Keyspace {
         self.garbage.check();
     }
 
-    fn place(&self, key: &[u8]) -> Place {
+    /// Puts back what a snapshot holds; the key is absent.
+    pub(crate) fn restore(&mut self, db: u16, entry: EntryBox) {
+        let place = self.place(entry.view().key());
+        self.databases[usize::from(db)].insert(place, entry, &self.hasher);
+    }
+
+    pub(crate) fn place(&self, key: &[u8]) -> Place {
         Place { slot: slot_of(key), hash: self.hasher.hash(key) }
     }
 
-    fn database(&self, db: u16) -> &Table {
+    pub(crate) fn database(&self, db: u16) -> &Table {
         &self.databases[usize::from(db)]
     }
 

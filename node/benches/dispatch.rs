@@ -4,6 +4,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
+#[path = "../tests/support/shelf.rs"]
+mod shelf;
+
 #[path = "../tests/support/world.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod world;

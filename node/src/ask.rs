@@ -47,6 +47,10 @@ pub(crate) enum Question {
     },
     /// What is in your slices?
     Digest,
+    /// Snapshot all your slices; answered when that has begun, or when it is done.
+    Save {
+        waits: bool,
+    },
     /// Finish what was accepted.
     Shutdown,
     /// These are the settings from now on.
@@ -188,6 +192,14 @@ impl Node {
                 }
                 let gates = self.open_gates();
                 return Some(Answer { body: AnswerBody::Digest { digest, keys }, gates });
+            }
+            Question::Save { waits } => {
+                let is_new = self.begin_save(now);
+                if *waits && is_new {
+                    self.defer(id, Until::Saved, None);
+                    return None;
+                }
+                AnswerBody::IsSo(is_new)
             }
             Question::Shutdown => {
                 self.shut_down(now);

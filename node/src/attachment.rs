@@ -8,6 +8,7 @@
 //!  1   resolved  index: every fragment of this slice up to there is decided, committed or void
 //!  2   fragment  count, then slice, term, index of each participant, this slice among them
 //!  3   void      first: the entries from there up to this one carry no effects
+//!  4   checksum  of all effects before this entry
 //! ```
 
 use base::{LogIndex, SliceId, Term};
@@ -30,11 +31,13 @@ pub(crate) struct Attachment {
     /// Empty if the entry is no fragment.
     pub(crate) fragment: Places,
     pub(crate) void: Option<LogIndex>,
+    pub(crate) checksum: Option<u32>,
 }
 
 const TAG_RESOLVED: u8 = 1;
 const TAG_FRAGMENT: u8 = 2;
 const TAG_VOID: u8 = 3;
+const TAG_CHECKSUM: u8 = 4;
 
 impl Attachment {
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
@@ -55,6 +58,10 @@ impl Attachment {
         if let Some(first) = self.void {
             into.push(TAG_VOID);
             encode_number(first.0, into);
+        }
+        if let Some(checksum) = self.checksum {
+            into.push(TAG_CHECKSUM);
+            encode_number(checksum.into(), into);
         }
     }
 
@@ -81,6 +88,11 @@ impl Attachment {
                     }
                 }
                 TAG_VOID => attachment.void = Some(LogIndex(decode_number(&mut bytes)?)),
+                TAG_CHECKSUM => {
+                    let checksum = u32::try_from(decode_number(&mut bytes)?);
+                    let checksum = checksum.map_err(|_| "a checksum has more than 32 bits")?;
+                    attachment.checksum = Some(checksum);
+                }
                 tag => {
                     return Err(format!(
                         "an entry holds an item {tag} that this build does not know; a newer one \
@@ -93,7 +105,7 @@ impl Attachment {
     }
 }
 
-fn encode_number(mut number: u64, into: &mut Vec<u8>) {
+pub(crate) fn encode_number(mut number: u64, into: &mut Vec<u8>) {
     while 0x80 <= number {
         into.push(number as u8 | 0x80);
         number >>= 7;
@@ -101,7 +113,7 @@ fn encode_number(mut number: u64, into: &mut Vec<u8>) {
     into.push(number as u8);
 }
 
-fn decode_number(bytes: &mut &[u8]) -> Result<u64, String> {
+pub(crate) fn decode_number(bytes: &mut &[u8]) -> Result<u64, String> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first().ok_or("an entry ends inside a number")?;
@@ -137,6 +149,7 @@ mod tests {
                 resolved: LogIndex(300),
                 fragment: [place(0, 1, 2), place(1023, 1 << 40, 1 << 50)].into_iter().collect(),
                 void: None,
+                checksum: Some(u32::MAX),
             },
         ];
         for attachment in attachments {
@@ -151,9 +164,13 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused() {
-        for bytes in
-            [&[9][..], &[1], &[1, 0x80], &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2]]
-        {
+        for bytes in [
+            &[9][..],
+            &[1],
+            &[1, 0x80],
+            &[4, 255, 255, 255, 255, 127],
+            &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2],
+        ] {
             assert!(Attachment::decode(bytes).is_err(), "{bytes:?}");
         }
     }

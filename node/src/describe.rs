@@ -39,7 +39,13 @@ pub fn describe(body: &[u8]) -> Result<Vec<String>, String> {
             Effect::FlushDatabase { db } => format!("db {db} flush"),
             Effect::FlushAll => "flush all".to_owned(),
             Effect::SwapDatabases { first, second } => format!("swap db {first} and db {second}"),
-            effect => describe_value(&effect),
+            Effect::Rename { db, key, new_db, new_key } => {
+                format!("db {db} rename {} to db {new_db} {}", shown(key), shown(new_key))
+            }
+            Effect::PutValue { db, key, payload, .. } => {
+                format!("db {db} put {} = a value of {} bytes", shown(key), payload.len())
+            }
+            _ => on_value(&effect),
         });
     }
     if !attachment.is_empty() {
@@ -48,65 +54,51 @@ pub fn describe(body: &[u8]) -> Result<Vec<String>, String> {
     Ok(lines)
 }
 
-/// An effect on a value that is no string, or on a whole value.
-fn describe_value(effect: &Effect<'_>) -> String {
-    let (db, key) = effect.place().expect("the others are on one key");
+/// Effects on values that are no strings.
+fn on_value(effect: &Effect<'_>) -> String {
+    let (db, key) = effect.place().expect("it is on one key");
     let side = |end| if end == End::Left { "left" } else { "right" };
-    let until = |time: Option<u64>| time.map_or(String::new(), |time| format!(" until {time} ms"));
-    let (verb, rest) = match *effect {
-        Effect::ListPush { end, elements, .. } => {
-            ("push", format!("{} {}", side(end), all(elements)))
+    let all = |elements: Elements<'_>| {
+        let few = elements.iter().take(ELEMENTS_SHOWN_MAX).map(shown);
+        let few = few.collect::<Vec<_>>().join(" ");
+        match elements.len() {
+            count if count <= ELEMENTS_SHOWN_MAX => few,
+            count => format!("{few} .. ({count})"),
         }
-        Effect::ListPop { end, count, .. } => ("pop", format!("{} {count}", side(end))),
-        Effect::ListSet { index, element, .. } => ("set", format!("at {index} {}", shown(element))),
-        Effect::ListInsert { index, element, .. } => {
-            ("insert", format!("at {index} {}", shown(element)))
+    };
+    let until = |time: Option<u64>| time.map_or(String::new(), |ms| format!(" until {ms} ms"));
+    let what = match *effect {
+        Effect::ListPush { end, elements, .. } => format!("push {} {}", side(end), all(elements)),
+        Effect::ListPop { end, count, .. } => format!("pop {} {count}", side(end)),
+        Effect::ListSet { index, element, .. } => format!("element {index} = {}", shown(element)),
+        Effect::ListInsert { index, element, .. } => format!("insert {index} {}", shown(element)),
+        Effect::ListRemove { indexes, .. } => format!("remove {} elements", indexes.len()),
+        Effect::SetAdd { members, .. } => format!("add {}", all(members)),
+        Effect::SetRemove { members, .. } | Effect::ZsetRemove { members, .. } => {
+            format!("remove {}", all(members))
         }
-        Effect::ListRemove { indexes, .. } => ("remove", format!("{} elements", indexes.len())),
-        Effect::SetAdd { members, .. } => ("add", all(members)),
-        Effect::SetRemove { members, .. } => ("remove", all(members)),
-        Effect::HashSet { pairs, expire_ms, .. } => ("set fields", all(pairs) + &until(expire_ms)),
-        Effect::HashRemove { fields, .. } => ("remove fields", all(fields)),
+        Effect::HashSet { pairs, expire_ms, .. } => {
+            format!("fields {}{}", all(pairs), until(expire_ms))
+        }
+        Effect::HashRemove { fields, .. } => format!("remove {}", all(fields)),
         Effect::HashExpire { fields, expire_ms, .. } => {
-            ("keep fields", all(fields) + &until(expire_ms))
+            format!("keep {}{}", all(fields), until(expire_ms))
         }
-        Effect::ZsetAdd { pairs, .. } => ("score", scores(pairs)),
-        Effect::ZsetRemove { members, .. } => ("remove scored", all(members)),
-        Effect::ZsetRemoveRange { rank, count, .. } => {
-            ("remove scored", format!("{count} from rank {rank}"))
+        Effect::ZsetAdd { pairs, .. } => {
+            let pairs = pairs.pairs().take(ELEMENTS_SHOWN_MAX).map(|(score, member)| {
+                let bits = score.try_into().map(u64::from_le_bytes).unwrap_or(u64::MAX);
+                format!("{} {}", f64::from_bits(bits), shown(member))
+            });
+            format!("scores {}", pairs.collect::<Vec<_>>().join(" "))
         }
-        Effect::PutValue { payload, expire_ms, .. } => {
-            ("put value", format!("of {} bytes{}", payload.len(), until(expire_ms)))
-        }
-        Effect::Rename { new_db, new_key, .. } => {
-            ("rename", format!("to db {new_db} {}", shown(new_key)))
-        }
-        _ => unreachable!("effects on strings and databases are described elsewhere"),
+        Effect::ZsetRemoveRange { rank, count, .. } => format!("remove {count} from {rank} on"),
+        _ => unreachable!("effects on strings and whole keys are described elsewhere"),
     };
-    format!("db {db} {verb} {} {rest}", shown(key))
+    format!("db {db} {} {what}", shown(key))
 }
 
-/// Elements shown of one effect.
-const ELEMENTS_MAX: usize = 16;
-
-fn all(elements: Elements<'_>) -> String {
-    listed(elements.len(), elements.iter().map(shown))
-}
-
-fn scores(pairs: Elements<'_>) -> String {
-    let pair = |(score, member): (&[u8], &[u8])| match score.try_into() {
-        Ok(score) => format!("{} = {}", shown(member), f64::from_le_bytes(score)),
-        Err(_) => format!("{} = {}", shown(member), shown(score)),
-    };
-    listed(pairs.len() / 2, pairs.pairs().map(pair))
-}
-
-fn listed(count: usize, texts: impl Iterator<Item = String>) -> String {
-    let texts: Vec<_> = texts.take(ELEMENTS_MAX).collect();
-    let rest = count - texts.len();
-    let more = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-    texts.join(", ") + &more
-}
+/// Elements shown of an effect with many.
+const ELEMENTS_SHOWN_MAX: usize = 8;
 
 /// Bytes shown of a key or value.
 const SHOWN_MAX: usize = 64;

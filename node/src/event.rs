@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use base::{ConnectionId, CoreId};
 
 use crate::parcel::Parcel;
+use crate::snapshots::{SnapshotEvent, SnapshotOutput};
 
 /// A setting for the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum Event<'a> {
     Log(wal::Event),
     /// Another core sent this. Parcels of one core come in the order in which it sent them.
     Parcel { from: CoreId, parcel: Box<Parcel> },
+    /// What became of a `Snapshot`.
+    Snapshot(SnapshotEvent),
     /// A `RewriteConfig` is done, or why it is not.
     ConfigRewritten { result: Result<(), String> },
     /// Finish what was accepted, then exit.
@@ -57,6 +60,8 @@ pub enum Output<'a> {
     Log(wal::Output<'a>),
     /// Hand this to another core. If it sleeps it is to be woken, but only if `wake`.
     Parcel { to: CoreId, parcel: Box<Parcel>, wake: bool },
+    /// Something for the files of a snapshot; done beside the core, and told when done.
+    Snapshot(SnapshotOutput),
     /// Write these settings into the configuration file, and tell with `ConfigRewritten`.
     RewriteConfig { file: String, settings: Vec<InForce> },
     /// Everything acknowledged is durable and everything sent has left: exit with success.
@@ -66,6 +71,7 @@ pub enum Output<'a> {
 /// The outputs that are neither the log's nor another core's.
 #[derive(Debug)]
 pub(crate) enum Pending {
+    Snapshot(SnapshotOutput),
     Listen,
     Send { id: ConnectionId, buffer: Vec<u8> },
     Close { id: ConnectionId },

@@ -15,6 +15,7 @@ use base::{CoreId, FrameSequence, LogIndex, SliceId, Term};
 use raft::{Consensus, ReadyNumber, ReadyOf, Role, SingleVoter};
 use wal::{HardState, Record, Wal};
 
+use crate::history::History;
 use crate::parcel::WaitingRequest;
 use crate::planted::{Plant, Planted};
 use crate::slice::Closed;
@@ -38,6 +39,11 @@ pub(crate) struct Group {
     resolved_logged: LogIndex,
     /// Recovery found that entries from here on are void; to be said before anything else.
     void: Option<LogIndex>,
+    history: History,
+    /// Bytes of all entries proposed or recovered, for what follows a snapshot.
+    logged: u64,
+    /// Effects proposed.
+    changes: u64,
     /// Who has the slice, if it is not here.
     pub(crate) lent_to: Option<CoreId>,
     /// Requests that came while it was lent.
@@ -72,7 +78,13 @@ struct Persisting {
 }
 
 impl Group {
-    pub(crate) fn new(id: SliceId, consensus: SingleVoter, void: Option<LogIndex>) -> Self {
+    pub(crate) fn new(
+        id: SliceId,
+        consensus: SingleVoter,
+        void: Option<LogIndex>,
+        history: History,
+        logged: u64,
+    ) -> Self {
         let settled = consensus.commit();
         Self {
             id,
@@ -85,6 +97,9 @@ impl Group {
             resolved: LogIndex::NONE,
             resolved_logged: LogIndex::NONE,
             void,
+            history,
+            logged,
+            changes: 0,
             lent_to: None,
             queue: VecDeque::new(),
             interest: Vec::new(),
@@ -122,9 +137,32 @@ impl Group {
         self.unsettled.front().map(|entry| entry.opened_us)
     }
 
-    /// What recovery found void, once.
+    /// The term that just began has its first entry.
+    pub(crate) fn note_term(&mut self) {
+        assert!(self.history.last_term() < self.term());
+        self.history.terms.push((self.term(), self.last()));
+    }
+
+    /// What recovery found void, once; what voids it is the next entry.
     pub(crate) fn take_void(&mut self) -> Option<LogIndex> {
-        self.void.take()
+        let first = self.void.take()?;
+        self.history.voids.push(first.0..self.last().next().0);
+        Some(first)
+    }
+
+    /// Terms and voids so far.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Effects proposed since the start.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Bytes of all entries so far, since some time.
+    pub(crate) fn logged(&self) -> u64 {
+        self.logged
     }
 
     /// The last decided fragment that no entry tells of yet; the caller attaches it to the next.
@@ -145,7 +183,9 @@ impl Group {
 
     /// Proposes an entry at the place it was made for (PROTOCOL 3.4).
     pub(crate) fn propose(&mut self, closed: Closed) {
-        let Closed { term, index, body, opened_us, fragment } = closed;
+        let Closed { term, index, body, effects, opened_us, fragment } = closed;
+        self.changes += effects as u64;
+        self.logged += body.len() as u64;
         let at = self
             .consensus
             .propose(term, body)

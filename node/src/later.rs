@@ -26,6 +26,8 @@ pub(crate) enum Until {
     Settled(Gates),
     /// The configuration file is written.
     Rewritten,
+    /// All own slices are snapshotted, or that has failed.
+    Saved,
 }
 
 impl Node {
@@ -49,6 +51,15 @@ impl Node {
             let is_so = match &one.until {
                 Until::Deadline => is_late,
                 Until::Rewritten => false,
+                Until::Saved if self.is_saving() => false,
+                Until::Saved => {
+                    let body = match self.snapshots.saves.has_failed {
+                        true => AnswerBody::Failed("a snapshot failed".to_owned()),
+                        false => AnswerBody::IsSo(true),
+                    };
+                    self.give_answer(one.id, Answer { body, gates: Gates::new() });
+                    continue;
+                }
                 Until::Settled(gates) => {
                     gates.iter().all(|gate| gate.index <= self.slices.settled(gate.slice))
                 }

@@ -47,6 +47,7 @@ use crate::settings::Settings;
 use crate::share::{Share, Trickle};
 use crate::slices::Slices;
 use crate::slow_log::SlowLog;
+use crate::snapshots::{Published, Snapshots};
 use crate::stalled::Stalled;
 use crate::stats::{Pace, Stats};
 use crate::tally::Tally;
@@ -78,6 +79,8 @@ pub struct NodeStart {
     pub slices: Vec<SliceStart>,
     /// Its log.
     pub recovered: wal::Recovered,
+    /// Of its slices, the two newest of each, oldest first.
+    pub published: Vec<Published>,
 }
 
 /// Owner: core.
@@ -112,6 +115,7 @@ pub struct Node {
     pub(crate) expiry: ExpiryCycle,
     pub(crate) eviction: Eviction,
     pub(crate) idle: IdleCheck,
+    pub(crate) snapshots: Snapshots,
     /// Slices that may have something to free.
     pub(crate) untidy: SliceSet,
     pub(crate) notify_classes: Classes,
@@ -186,7 +190,7 @@ pub(crate) enum Phase {
 impl Node {
     /// A core over what was replayed. It serves after [`Output::Listen`].
     pub fn new(start: NodeStart, now: Now) -> Self {
-        let NodeStart { core, topology, config, slices, recovered } = start;
+        let NodeStart { core, topology, config, slices, recovered, published } = start;
         let mut prng = Prng::from_seed(config.seed ^ u64::from(core.0));
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
         let slices = Slices::new(core, topology, slices);
@@ -203,6 +207,7 @@ impl Node {
             expiry: ExpiryCycle::default(),
             eviction: Eviction::default(),
             idle: IdleCheck::default(),
+            snapshots: Snapshots::new(topology.slices(), &published),
             untidy: SliceSet::default(),
             pubsub: PubSub::new(core, topology.cores()),
             sessions: Sessions::default(),
@@ -263,6 +268,7 @@ impl Node {
             Event::Closed { id } => self.forget(id),
             Event::Log(event) => self.wal.handle(event, now),
             Event::Parcel { from, parcel } => self.take_parcel(from, parcel, now),
+            Event::Snapshot(event) => self.note_snapshot(event, now),
             Event::ConfigRewritten { result } => self.note_rewritten(result),
             Event::Shutdown => {
                 for core in self.topology.others(self.core) {
@@ -294,6 +300,7 @@ impl Node {
             self.close_batch(now);
         }
         self.settle(now);
+        self.run_snapshots(now);
         self.answer_deferred(now);
         self.release_held(now);
         self.cut_off_slow(now);
@@ -318,6 +325,7 @@ impl Node {
                 Pending::Close { id } => Output::Close { id },
                 Pending::StopReceive { id } => Output::StopReceive { id },
                 Pending::StartReceive { id } => Output::StartReceive { id },
+                Pending::Snapshot(output) => Output::Snapshot(output),
                 Pending::RewriteConfig { file, settings } => {
                     Output::RewriteConfig { file, settings }
                 }
@@ -352,8 +360,9 @@ impl Node {
         let relief = self.is_over_budget().then_some(self.relieved_us + RELIEF_US);
         let (pause, upkeep) = (self.pause.until_us(), self.upkeep_timeout());
         let (deferred, slow) = (self.deferred_us(), self.slow_deadline_us());
-        let trickle = self.trickle_us();
-        [deadline, relief, pause, upkeep, deferred, slow, trickle, self.wal.poll_timeout()]
+        let (snapshots, trickle) = (self.snapshots_timeout(), self.trickle_us());
+        let log = self.wal.poll_timeout();
+        [deadline, snapshots, relief, pause, upkeep, deferred, slow, trickle, log]
             .into_iter()
             .flatten()
             .min()
@@ -505,6 +514,7 @@ impl Node {
             self.slices.open(now);
             self.phase = Phase::Serving;
             self.started_us = now.monotonic_us;
+            self.snapshots.saves.last_ms = now.wall_ms;
             self.outputs.push_back(Pending::Listen);
             for (from, parcel) in std::mem::take(&mut self.early) {
                 self.take_parcel(from, parcel, now);

@@ -15,17 +15,18 @@
 //! * Everything below the first of `waiting` is applied or void; that is what is settled.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
 use base::{LogIndex, Map, SliceId, Term};
-use engine::{BatchReader, Keyspace, Space};
+use engine::{BatchReader, Keyspace, SnapshotLoader, Space};
 use raft::{ReplicaId, SingleVoter};
 use wal::{HardState, Record};
 
 use crate::attachment::{Attachment, Place, Places};
 use crate::group::Group;
+use crate::history::History;
 use crate::planted::{Plant, Planted};
-use crate::slice::Slice;
+use crate::slice::{Checksum, Slice};
+use crate::snapshots::SnapshotFacts;
 use crate::topology::Topology;
 
 /// The replica a node alone is.
@@ -37,9 +38,15 @@ pub struct SliceReplay {
     id: SliceId,
     keyspace: Keyspace,
     last: LogIndex,
-    /// The first index of each term, oldest first: they answer for entries that are applied.
-    terms: Vec<(Term, LogIndex)>,
-    voids: Vec<Range<u64>>,
+    /// The last entry that is part of the snapshot it began with.
+    base: LogIndex,
+    /// The last entry met in the logs.
+    met: LogIndex,
+    /// It answers for entries that are applied.
+    history: History,
+    checksum: Checksum,
+    /// Bytes of the entries above the snapshot.
+    logged: u64,
     /// Entries behind a fragment in doubt.
     waiting: VecDeque<Waiting>,
     /// Every fragment up to here is decided, as the log itself says.
@@ -57,6 +64,34 @@ struct Waiting {
     index: LogIndex,
     fragment: Places,
     body: Vec<u8>,
+}
+
+/// A slice on its way from a snapshot. Owner: whoever reads its chunks.
+#[derive(Debug)]
+pub struct SliceRestore {
+    replay: SliceReplay,
+    loader: SnapshotLoader,
+}
+
+impl SliceRestore {
+    /// Takes a chunk.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn load(&mut self, chunk: &[u8]) -> Result<(), String> {
+        self.loader.load(chunk).map_err(|error| error.to_string())
+    }
+
+    /// There are no more chunks: the slice as of the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing.
+    pub fn finish(self) -> Result<SliceReplay, String> {
+        let keyspace = self.loader.finish().map_err(|error| error.to_string())?;
+        Ok(SliceReplay { keyspace, ..self.replay })
+    }
 }
 
 /// The slices of one log. Owner: whoever reads the log.
@@ -80,8 +115,11 @@ impl SliceReplay {
             id,
             keyspace: Keyspace::new(seed, topology.slots(id)),
             last: LogIndex::NONE,
-            terms: Vec::new(),
-            voids: Vec::new(),
+            base: LogIndex::NONE,
+            met: LogIndex::NONE,
+            history: History::default(),
+            checksum: Checksum::default(),
+            logged: 0,
             waiting: VecDeque::new(),
             resolved: LogIndex::NONE,
             demanded: Map::default(),
@@ -121,10 +159,46 @@ impl SliceReplay {
     }
 
     fn last_term(&self) -> Term {
-        self.terms.last().map_or(Term(0), |(term, _)| *term)
+        self.history.last_term()
+    }
+
+    /// Begins to take the slice from a snapshot. Before any record.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the snapshot.
+    pub fn restore(mut self, snapshot: &SnapshotFacts) -> Result<SliceRestore, String> {
+        assert!(snapshot.slice == self.id);
+        assert!(self.last == LogIndex::NONE && self.met == LogIndex::NONE);
+        let (history, checksum) = History::decode(&snapshot.attachment)?;
+        if history.term_at(snapshot.index) != Some(snapshot.term) {
+            return Err(format!(
+                "the snapshot of slice {} at {} is of term {}, but not by its history",
+                self.id, snapshot.index, snapshot.term
+            ));
+        }
+        (self.base, self.last, self.resolved) = (snapshot.index, snapshot.index, snapshot.index);
+        (self.history, self.checksum) = (history, Checksum(checksum));
+        self.clock_ms = snapshot.clock_ms;
+        let empty = Keyspace::new(0, self.keyspace.slots());
+        let loader = SnapshotLoader::new(std::mem::replace(&mut self.keyspace, empty));
+        Ok(SliceRestore { replay: self, loader })
     }
 
     fn entry(&mut self, term: Term, index: LogIndex, body: &[u8]) -> Result<(), String> {
+        let is_next = self.met == LogIndex::NONE || index == self.met.next();
+        self.met = index;
+        if index <= self.base {
+            // The snapshot holds it.
+            if !is_next || self.history.term_at(index) != Some(term) {
+                return Err(format!(
+                    "entry {index} of term {term} of slice {} is not the one that its snapshot \
+                     at {} holds",
+                    self.id, self.base
+                ));
+            }
+            return Ok(());
+        }
         if index != self.last.next() || term < self.last_term() {
             return Err(format!(
                 "entry {index} of term {term} of slice {} follows entry {} of term {}",
@@ -135,8 +209,9 @@ impl SliceReplay {
         }
         self.last = index;
         if self.last_term() < term {
-            self.terms.push((term, index));
+            self.history.terms.push((term, index));
         }
+        self.logged += body.len() as u64;
         if body.is_empty() {
             return Ok(());
         }
@@ -179,11 +254,11 @@ impl SliceReplay {
     fn drop_from(&mut self, first: LogIndex, end: u64) -> Result<(), String> {
         if self.planted.is(Plant::ShortVoid) {
             self.waiting.retain(|one| one.index != first);
-            self.voids.push(first.0..first.0 + 1);
+            self.history.voids.push(first.0..first.0 + 1);
             return self.apply_certain();
         }
         self.waiting.retain(|one| one.index < first);
-        self.voids.push(first.0..end);
+        self.history.voids.push(first.0..end);
         Ok(())
     }
 
@@ -225,7 +300,17 @@ impl SliceReplay {
     }
 
     fn apply(&mut self, body: &[u8]) -> Result<(), String> {
-        for effect in BatchReader::new(body).map_err(|error| error.to_string())? {
+        let batch = BatchReader::new(body).map_err(|error| error.to_string())?;
+        let Attachment { checksum, .. } = Attachment::decode(batch.attachment())?;
+        if let Some(logged) = checksum.filter(|logged| Checksum(*logged) != self.checksum) {
+            return Err(format!(
+                "the effects of slice {} up to some entry at or before {} have the checksum \
+                 {:08x}, but {logged:08x} was logged: an entry is not what it was",
+                self.id, self.last, self.checksum.0
+            ));
+        }
+        self.checksum.add(body);
+        for effect in batch {
             let effect = effect.map_err(|error| error.to_string())?;
             self.keyspace.replay(&effect).map_err(|error| error.to_string())?;
             self.effects += 1;
@@ -239,12 +324,11 @@ impl SliceReplay {
 
     fn term_at(&self, index: LogIndex) -> Option<Term> {
         let is_read = LogIndex::NONE < index && index <= self.last;
-        let mut terms = self.terms.iter().rev();
-        terms.find(|(_, first)| *first <= index).filter(|_| is_read).map(|(term, _)| *term)
+        if is_read { self.history.term_at(index) } else { None }
     }
 
     fn is_void(&self, index: LogIndex) -> bool {
-        !self.planted.is(Plant::ForgetVoid) && self.voids.iter().any(|void| void.contains(&index.0))
+        !self.planted.is(Plant::ForgetVoid) && self.history.is_void(index)
     }
 
     /// Whether the entry at `place` counts (PROTOCOL 3.6): the log of a sole voter is committed
@@ -283,9 +367,13 @@ impl SliceReplay {
             last: self.last,
             last_term,
         };
-        let group = Group::new(self.id, SingleVoter::new(REPLICA, recovered), void);
+        let mut history = self.history;
+        // It ends with the entry that is yet to say so.
+        history.voids.retain(|void| void.end != u64::MAX);
+        let consensus = SingleVoter::new(REPLICA, recovered);
+        let group = Group::new(self.id, consensus, void, history, self.logged);
         // Its place is known when it leads.
-        let slice = Slice::new(self.id, Term(0), LogIndex::NONE, self.clock_ms);
+        let slice = Slice::new(self.id, Term(0), LogIndex::NONE, self.clock_ms, self.checksum);
         let space = Space::new(self.keyspace);
         Ok(SliceStart { slice: Box::new(slice), space: Box::new(space), group: Box::new(group) })
     }

@@ -21,6 +21,10 @@ pub struct Settings {
     pub active_expire_effort: u32,
     /// Bytes all cores may use together; zero: as many as there are (`maxmemory`).
     pub memory_max: u64,
+    /// Bytes of log of all slices together after which snapshots are taken (`snapshot-log-size`).
+    pub snapshot_log_size: u64,
+    /// Seconds, and changes after which a save is begun when they are over (`save`).
+    pub save_points: Vec<(u64, u64)>,
     /// `maxmemory-policy`.
     pub memory_policy: MemoryPolicy,
     /// `maxmemory-samples`.
@@ -71,6 +75,8 @@ impl Default for Settings {
             active_expire: true,
             active_expire_effort: 1,
             memory_max: 0,
+            snapshot_log_size: 256 * 1024 * 1024,
+            save_points: Vec::new(),
             memory_policy: MemoryPolicy::default(),
             memory_samples: 5,
             clients_max: 10_000,

@@ -10,7 +10,7 @@
 //! * Effects in the open batch will be at (`term`, `next`).
 
 use base::{LogIndex, Now, SliceId, Term};
-use engine::Space;
+use engine::{BatchReader, Space};
 
 use crate::attachment::{Attachment, Place};
 use crate::gate::SliceGate;
@@ -34,8 +34,30 @@ pub(crate) struct Slice {
     pub(crate) lent_oldest_us: Option<u64>,
     /// The clock of the last batch: it never goes back (DESIGN section 4).
     clock_ms: u64,
+    /// Of all effects in closed batches.
+    checksum: Checksum,
     /// Entries made while the slice is lent, for its owner to propose.
     closed: Vec<Closed>,
+}
+
+/// One in so many entries tells the checksum of all effects before it.
+const CHECKSUM_INTERVAL: u64 = 256;
+
+/// The running checksum of a slice's effects, in the order of the log: CRC-32 of the last one and
+/// the next batch's effects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checksum(pub(crate) u32);
+
+impl Checksum {
+    /// Adds the effects of a batch's body.
+    pub(crate) fn add(&mut self, body: &[u8]) {
+        let batch = BatchReader::new(body).expect("a body that was made or read is a batch");
+        if !batch.effects().is_empty() {
+            let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
+            hasher.update(batch.effects());
+            self.0 = hasher.finalize();
+        }
+    }
 }
 
 /// A slice on its way to or from a borrower.
@@ -53,13 +75,21 @@ pub(crate) struct Closed {
     pub(crate) term: Term,
     pub(crate) index: LogIndex,
     pub(crate) body: Vec<u8>,
+    /// How many effects it holds.
+    pub(crate) effects: usize,
     pub(crate) opened_us: u64,
     /// What it is a fragment of, and the places of all participants.
     pub(crate) fragment: Option<(TransactionId, Vec<Place>)>,
 }
 
 impl Slice {
-    pub(crate) fn new(id: SliceId, term: Term, next: LogIndex, clock_ms: u64) -> Self {
+    pub(crate) fn new(
+        id: SliceId,
+        term: Term,
+        next: LogIndex,
+        clock_ms: u64,
+        checksum: Checksum,
+    ) -> Self {
         Self {
             id,
             gate: SliceGate::default(),
@@ -70,6 +100,7 @@ impl Slice {
             lent_oldest_us: None,
             open_size: 0,
             clock_ms,
+            checksum,
             closed: Vec::new(),
         }
     }
@@ -77,6 +108,11 @@ impl Slice {
     /// The state machine's only clock: the stamp of the open batch.
     pub(crate) fn clock_ms(&self, now: Now) -> u64 {
         self.clock_ms.max(now.wall_ms)
+    }
+
+    /// Of all effects but those of the open batch.
+    pub(crate) fn checksum(&self) -> Checksum {
+        self.checksum
     }
 
     /// When the first effect of the open batch was executed.
@@ -131,15 +167,22 @@ impl Slice {
         now: Now,
     ) -> Closed {
         let mut attached = Vec::new();
-        attachment.encode(&mut attached);
+        if self.next.0.is_multiple_of(CHECKSUM_INTERVAL) {
+            let checksum = Some(self.checksum.0);
+            Attachment { checksum, ..attachment.clone() }.encode(&mut attached);
+        } else {
+            attachment.encode(&mut attached);
+        }
         self.clock_ms = self.clock_ms(now);
+        let effects = space.batch.effect_count();
         space.batch.close_into(self.clock_ms, &attached, &mut body);
+        self.checksum.add(&body);
         let fragment = transaction.map(|id| (id, attachment.fragment.to_vec()));
         self.open_size = 0;
         let opened_us = self.opened_us.take().unwrap_or(now.monotonic_us);
         let (term, index) = (self.term, self.next);
         self.next = self.next.next();
-        Closed { term, index, body, opened_us, fragment }
+        Closed { term, index, body, effects, opened_us, fragment }
     }
 
     /// Keeps an entry for the owner to propose.

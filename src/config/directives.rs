@@ -244,20 +244,6 @@ pub const DIRECTIVES: &[Directive] = &[
         },
     },
     Directive {
-        name: "save",
-        hint: "\"\"",
-        default: "\"\"",
-        doc: "Snapshot points; this version keeps its whole log and takes none.",
-        change: Change::Running,
-        set: |_, values| match values {
-            [only] if only.is_empty() => Ok(()),
-            _ => Err("this version takes no snapshots: every write is in the log. Remove the \
-                      line or write: save \"\""
-                .to_owned()),
-        },
-        show: |_| String::new(),
-    },
-    Directive {
         name: "slices",
         hint: "COUNT|auto",
         default: "auto",

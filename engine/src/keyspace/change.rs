@@ -124,8 +124,20 @@ enum Offset {
 impl Keyspace {
     /// Makes a change for good: what recovery does with effects that cannot be undone.
     pub fn replay(&mut self, effect: &Effect<'_>) -> Result<(), ReplayError> {
-        if let Some(restore) = self.change(effect, Keep::No)? {
-            self.discard(Inverse(restore));
+        let leaving = self.save_before(effect);
+        match (self.change(effect, Keep::No)?, leaving) {
+            (
+                Some(Restore::Replace { entry, .. } | Restore::Insert { entry, .. }),
+                Some(leaving),
+            ) => {
+                self.take_leaving(leaving, entry);
+            }
+            (_, Some(_)) => unreachable!("a large value that leaves is handed back"),
+            (Some(restore), None) => self.discard(Inverse(restore)),
+            (None, None) => {}
+        }
+        if self.snapshot.is_some() {
+            self.note_emptied(effect);
         }
         Ok(())
     }
@@ -136,6 +148,10 @@ impl Keyspace {
     ///
     /// If the effect does not fit, as one that deletes a key that is not there.
     pub fn apply(&mut self, effect: &Effect<'_>) -> Inverse {
+        // What may be taken back must not be what a snapshot keeps.
+        if self.save_before(effect).is_some() || effect.place().is_none() {
+            self.spoil_snapshot();
+        }
         let restore = self.change(effect, Keep::Yes).expect("only what fits is applied");
         Inverse(restore.expect("what is to be kept is returned"))
     }
@@ -148,7 +164,11 @@ impl Keyspace {
             | Restore::Insert { entry, .. }
             | Restore::Emptied { entry, .. } => self.garbage.take_entry(entry),
             Restore::Tables(tables) => {
-                tables.into_iter().for_each(|(_, table)| self.garbage.take_table(table));
+                for (db, table) in tables {
+                    if let Some(table) = self.take_flushed(db, table) {
+                        self.garbage.take_table(table);
+                    }
+                }
             }
             Restore::Remove { .. }
             | Restore::Expire { .. }
@@ -302,6 +322,7 @@ impl Keyspace {
     ///
     /// If the keyspace is visibly not as that effect left it.
     pub fn undo(&mut self, inverse: Inverse) {
+        self.spoil_snapshot();
         match inverse.0 {
             Restore::Remove { db, key } => {
                 let place = self.place(&key);

@@ -12,7 +12,7 @@ const BYTES_PER_ENTRY: usize = 4096;
 
 /// Owner: keyspace.
 #[derive(Debug, Default)]
-pub(super) struct Garbage {
+pub(crate) struct Garbage {
     entries: VecDeque<EntryBox>,
     entries_size: usize,
     tables: VecDeque<Table>,
@@ -20,7 +20,7 @@ pub(super) struct Garbage {
 
 impl Garbage {
     /// Frees an entry, now if it is small.
-    pub(super) fn take_entry(&mut self, entry: EntryBox) {
+    pub(crate) fn take_entry(&mut self, entry: EntryBox) {
         let size = entry.view().size();
         if ENTRY_SIZE_MIN <= size {
             self.entries_size += size;
@@ -28,17 +28,17 @@ impl Garbage {
         }
     }
 
-    pub(super) fn take_table(&mut self, table: Table) {
+    pub(crate) fn take_table(&mut self, table: Table) {
         self.tables.push_back(table);
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let tables = self.tables.iter().map(|table| table.memory().total());
         self.entries_size + tables.sum::<usize>()
     }
 
     /// Frees some. True if there is more.
-    pub(super) fn free(&mut self, budget: &mut usize) -> bool {
+    pub(crate) fn free(&mut self, budget: &mut usize) -> bool {
         while 0 < *budget {
             if let Some(entry) = self.entries.front_mut() {
                 let size = entry.view().size();
@@ -67,7 +67,7 @@ impl Garbage {
         !(self.entries.is_empty() && self.tables.is_empty())
     }
 
-    pub(super) fn check(&self) {
+    pub(crate) fn check(&self) {
         let sizes = self.entries.iter().map(|entry| entry.view().size());
         assert!(sizes.sum::<usize>() == self.entries_size);
     }

@@ -8,10 +8,11 @@ use super::*;
 use crate::effect::Effect;
 
 mod large;
+mod lists;
 
 /// An effect that owns its bytes.
 #[derive(Clone, Debug)]
-enum Owned {
+pub(crate) enum Owned {
     Put { db: u16, key: Vec<u8>, value: Vec<u8>, expire_ms: Option<u64> },
     Expire { db: u16, key: Vec<u8>, expire_ms: Option<u64> },
     Append { db: u16, key: Vec<u8>, suffix: Vec<u8> },
@@ -23,7 +24,7 @@ enum Owned {
 }
 
 impl Owned {
-    fn borrow(&self) -> Effect<'_> {
+    pub(crate) fn borrow(&self) -> Effect<'_> {
         match self {
             Self::Put { db, key, value, expire_ms } => {
                 Effect::PutString { db: *db, key, value, expire_ms: *expire_ms }
@@ -45,7 +46,7 @@ impl Owned {
     }
 }
 
-fn effect() -> impl Strategy<Value = Owned> {
+pub(crate) fn effect() -> impl Strategy<Value = Owned> {
     let db = || prop_oneof![3 => Just(0u16), 2 => Just(1), 1 => Just(DATABASES - 1)];
     let key = || {
         prop_oneof![

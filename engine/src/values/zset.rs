@@ -175,6 +175,11 @@ fn score_of(item: Item<'_>) -> f64 {
     }
 }
 
+/// The members of a listpack with their scores.
+pub(super) fn members_of(pack: Listpack<'_>) -> impl Iterator<Item = Scored<'_>> {
+    pack.pairs().map(|(name, score)| (name, score_of(score)))
+}
+
 /// The score of the member there.
 fn score_at(pack: Listpack<'_>, member: Offset) -> f64 {
     score_of(pack.get(pack.next(member)).expect("a score is behind its member"))

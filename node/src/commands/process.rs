@@ -30,50 +30,86 @@ const COMMAND: Command<Run> = Command {
     run: Run::Container { alone: None, subcommands: &[] },
 };
 
-const NO_SNAPSHOTS: RequestError = RequestError::Static(
-    "ERR this server takes no snapshots yet: every acknowledged write is in its log already",
-);
-
 const BGREWRITEAOF: Command<Run> = Command {
     name: "bgrewriteaof",
     summary: "Refused: the log is not rewritten on demand.",
+    arity: Arity::Exactly(1),
     flags: &[Flag::Admin, Flag::NoScript],
-    ..SAVE
+    run: Run::Session(|_, _| {
+        Err(RequestError::Static(
+            "ERR the log is not rewritten: snapshots trim it. See BGSAVE and snapshot-log-size",
+        ))
+    }),
+    ..COMMAND
 };
 
 const BGSAVE: Command<Run> = Command {
     name: "bgsave",
-    summary: "Refused: there are no snapshots yet.",
+    summary: "Begins a snapshot of every slice.",
     arity: Arity::AtLeast(1),
     flags: &[Flag::Admin, Flag::NoScript],
-    ..SAVE
+    run: Run::Node(NodeRun {
+        ask: |_, args| match args {
+            [] => Ok(Question::Save { waits: false }),
+            [word] if word.eq_ignore_ascii_case(b"schedule") => Ok(Question::Save { waits: false }),
+            _ => Err(CommandError::Syntax.into()),
+        },
+        reply: |cx, args, answers| {
+            let begun = answers.iter().any(|it| matches!(it.body, AnswerBody::IsSo(true)));
+            if begun && args.is_empty() {
+                cx.reply.simple("Background saving started");
+            } else if begun {
+                cx.reply.simple("Background saving scheduled");
+            } else {
+                return Err(IN_PROGRESS);
+            }
+            Ok(())
+        },
+    }),
+    ..COMMAND
 };
+
+const IN_PROGRESS: RequestError = RequestError::Static("ERR Background save already in progress");
 
 const SAVE: Command<Run> = Command {
     name: "save",
-    summary: "Refused: there are no snapshots yet.",
+    summary: "Snapshots every slice; others are served meanwhile.",
     flags: &[Flag::Admin, Flag::NoScript, Flag::NoMulti],
-    run: Run::Session(|_, _| Err(NO_SNAPSHOTS)),
+    run: Run::Node(NodeRun {
+        ask: |_, _| Ok(Question::Save { waits: true }),
+        reply: |cx, _, answers| {
+            for answer in &answers {
+                match &answer.body {
+                    AnswerBody::IsSo(true) => {}
+                    AnswerBody::IsSo(false) => return Err(IN_PROGRESS),
+                    _ => {
+                        return Err(RequestError::Static(
+                            "ERR a snapshot could not be written; the server's log says why",
+                        ));
+                    }
+                }
+            }
+            cx.reply.simple("OK");
+            Ok(())
+        },
+    }),
     ..COMMAND
 };
 
 const LASTSAVE: Command<Run> = Command {
     name: "lastsave",
-    summary: "Returns when this process had recovered everything: seconds since 1970.",
+    summary: "Returns when the last snapshot of every slice was complete: seconds since 1970.",
     flags: &[Flag::Loading, Flag::Stale, Flag::Fast, Flag::Admin, Flag::Dangerous],
     tips: &["nondeterministic_output"],
-    run: Run::Session(|cx, _| {
-        cx.reply.integer(started_s(cx) as i64);
-        Ok(())
+    run: Run::Node(NodeRun {
+        ask: |_, _| Ok(Question::Facts { with_histograms: false }),
+        reply: |cx, _, answers| {
+            cx.reply.integer(info::last_save_s(&answers) as i64);
+            Ok(())
+        },
     }),
     ..COMMAND
 };
-
-/// When this core began to serve: seconds since 1970.
-pub(super) fn started_s(cx: &SessionCx<'_>) -> u64 {
-    let age_us = cx.now.monotonic_us.saturating_sub(cx.node.started_us);
-    cx.now.wall_ms.saturating_sub(age_us / 1000) / 1000
-}
 
 const LOLWUT: Command<Run> = Command {
     name: "lolwut",

@@ -50,6 +50,7 @@ impl Logs {
             resolved: LogIndex(entry.resolved),
             fragment: entry.participants.iter().copied().map(place).collect(),
             void: entry.void.map(LogIndex),
+            checksum: None,
         };
         let mut space = Space::new(Keyspace::new(7, 0..base::limits::SLOTS));
         if !value.is_empty() {

@@ -497,6 +497,13 @@ pub const SETTINGS: &[Setting] = &[
         },
     ),
     kept_flag("sanitize-dump-payload", false),
+    takes(
+        "save",
+        "SECONDS CHANGES ..",
+        "Snapshot everything when so many seconds and changes have passed since the last time; \
+         empty: only the growth of the log and BGSAVE do.",
+        Kind::Text { get: save_points, set: set_save_points },
+    ),
     dense("set-max-intset-entries", None, 0, 512),
     dense("set-max-listpack-entries", None, 0, 128),
     dense("set-max-listpack-value", None, 0, 64),
@@ -520,6 +527,17 @@ pub const SETTINGS: &[Setting] = &[
             most: i64::MAX,
             get: |settings| settings.slowlog_len_max as i64,
             set: |settings, value| settings.slowlog_len_max = value as usize,
+        },
+    ),
+    takes(
+        "snapshot-log-size",
+        "BYTES",
+        "A slice is snapshotted when its log has grown by its share of this, and by half of its \
+         last snapshot.",
+        Kind::Bytes {
+            least: 64 * 1024,
+            get: |settings| settings.snapshot_log_size,
+            set: |settings, value| settings.snapshot_log_size = value,
         },
     ),
     dense("stream-node-max-bytes", None, 0, 4096),
@@ -568,6 +586,25 @@ fn set_percentiles(settings: &mut Settings, value: &[u8]) -> Result<(), String> 
         )?);
     }
     settings.latency_percentiles = percentiles;
+    Ok(())
+}
+
+fn save_points(settings: &Settings) -> String {
+    let points = settings.save_points.iter();
+    let points = points.map(|(seconds, changes)| format!("{seconds} {changes}"));
+    points.collect::<Vec<_>>().join(" ")
+}
+
+fn set_save_points(settings: &mut Settings, value: &[u8]) -> Result<(), String> {
+    let text = String::from_utf8_lossy(value);
+    let numbers = text.split_whitespace().map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
+    let numbers = numbers.ok().filter(|numbers| numbers.len().is_multiple_of(2));
+    let numbers = numbers.ok_or("Invalid save parameters")?;
+    let points: Vec<_> = numbers.chunks(2).map(|point| (point[0], point[1])).collect();
+    if points.iter().any(|(seconds, _)| *seconds == 0) {
+        return Err("Invalid save parameters".to_owned());
+    }
+    settings.save_points = points;
     Ok(())
 }
 

@@ -3,6 +3,9 @@
 #[path = "../support/world.rs"]
 mod world;
 
+#[path = "../support/shelf.rs"]
+mod shelf;
+
 #[path = "../support/cores.rs"]
 mod cores;
 
@@ -20,4 +23,5 @@ mod pubsub;
 mod random;
 mod session;
 mod settings;
+mod snapshots;
 mod start;

@@ -11,10 +11,13 @@ use node::{
 };
 use wal::{IoError, LogFile, LogRead, ReadError};
 
+use crate::shelf::Shelf;
+
 /// The files of a log. What was written is there; nothing is ever lost.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLog {
     files: BTreeMap<String, Vec<u8>>,
+    pub shelf: Shelf,
 }
 
 impl LogRead for MemoryLog {
@@ -103,11 +106,7 @@ pub fn config() -> Config {
         given: Vec::new(),
         stopwatch: || 0,
         cpu_times: CpuTimes::default,
-        settings: vec![
-            ("appendonly".into(), "yes".into()),
-            ("databases".into(), "16".into()),
-            ("save".into(), String::new()),
-        ],
+        settings: vec![("appendonly".into(), "yes".into()), ("databases".into(), "16".into())],
         facts: Facts::default(),
         seed: 42,
         hash_seed: 42,
@@ -152,7 +151,9 @@ impl World {
             let mut config = config.clone();
             config.wal.log = core;
             let slices = topology.slices_of(core);
-            let slices = slices.map(|slice| SliceReplay::new(slice, config.hash_seed, topology));
+            let slices = slices.map(|slice| {
+                log.shelf.restored(SliceReplay::new(slice, config.hash_seed, topology))
+            });
             let mut replay = LogReplay::new(slices.collect());
             let mut take = |_: base::FrameSequence, record: wal::Record<'_>| replay.replay(record);
             let recovered =
@@ -168,7 +169,13 @@ impl World {
                 starts[usize::from(slice)].take().expect("a slice has one core")
             });
             let slices = slices.collect();
-            let start = NodeStart { core, topology, config, slices, recovered };
+            let own = topology.slices_of(core);
+            let published = own.flat_map(|slice| {
+                let mut published = log.shelf.published(slice);
+                published.split_off(published.len().saturating_sub(2))
+            });
+            let published = published.collect();
+            let start = NodeStart { core, topology, config, slices, recovered, published };
             Self::over(Node::new(start, now), log, now)
         });
         worlds.collect()
@@ -294,6 +301,9 @@ impl World {
                     self.rewritten.push(settings);
                     let result = self.rewrite_result.clone();
                     events.push(Event::ConfigRewritten { result });
+                }
+                Output::Snapshot(output) => {
+                    events.extend(self.log.shelf.carry_out(output).map(Event::Snapshot));
                 }
                 Output::Send { id, buffer } => {
                     let client = self.clients.get_mut(&id.index).expect("it connected");

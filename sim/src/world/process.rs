@@ -185,6 +185,7 @@ impl World {
                 config: self.plan.node_config(core, self.incarnation),
                 slices: own.collect(),
                 recovered,
+                published: Vec::new(),
             };
             let mut node = Node::new(start, self.now());
             if let Some(plant) = self.planting.node {

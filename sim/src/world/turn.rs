@@ -564,6 +564,7 @@ impl World {
 fn wish(core: u16, output: node::Output<'_>) -> Wish {
     match output {
         node::Output::Listen => Wish::Listen,
+        node::Output::Snapshot(_) => unreachable!("nothing is large enough for a snapshot"),
         node::Output::RewriteConfig { .. } => unreachable!("there is no configuration file"),
         node::Output::Send { id, buffer } => Wish::Send(Peer { core, id }, buffer),
         node::Output::Close { id } => Wish::Close(Peer { core, id }),

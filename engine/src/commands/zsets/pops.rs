@@ -105,7 +105,7 @@ const ZMPOP: Command<Run> = Command {
 
 fn pop_first(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let [key_count, rest @ ..] = args else { unreachable!("the arity is at least four") };
-    let key_count = above_zero(key_count).ok_or(CommandError::KeyCountTooSmall)?;
+    let key_count = above_zero(key_count).ok_or(CommandError::TooFewKeys)?;
     let (keys, options) = rest.split_at_checked(key_count).ok_or(CommandError::Syntax)?;
     let (which, count) = match options {
         [which] => (which, 1),

@@ -96,11 +96,10 @@ impl Bench {
         let score = self.scores[name];
         let found = self.ranking.rank(name).expect("it is there");
         assert_eq!((found.0, found.1.to_bits()), (rank, score.to_bits()));
-        let count = |below: &dyn Fn(&(Order, Vec<u8>)) -> bool| {
-            self.order.iter().filter(|member| below(member)).count()
-        };
-        assert_eq!(self.ranking.rank_of_edge(Edge::BeforeScore(score)), count(&|m| m.0 < *order));
-        assert_eq!(self.ranking.rank_of_edge(Edge::BehindScore(score)), count(&|m| m.0 <= *order));
+        let before = self.order.iter().filter(|member| member.0 < *order).count();
+        let upto = self.order.iter().filter(|member| member.0 <= *order).count();
+        assert_eq!(self.ranking.rank_of_edge(Edge::BeforeScore(score)), before);
+        assert_eq!(self.ranking.rank_of_edge(Edge::BehindScore(score)), upto);
         if self.order.first().map(|m| m.0) == self.order.last().map(|m| m.0) {
             let before = self.ranking.rank_of_edge(Edge::BeforeName(name));
             let behind = self.ranking.rank_of_edge(Edge::BehindName(name));

@@ -1,0 +1,467 @@
+//! Snapshots of a core's own slices: when one is due, the walk, its publication.
+//!
+//! One slice at a time: what the walker yields goes out in chunks; when all of it is written and
+//! the index it was taken at is settled, the snapshot is published, and only then counts. While a
+//! slice is lent the walk rests. A snapshot that fails changes nothing: the log still holds all.
+//!
+//! # Invariants
+//!
+//! * A snapshot under way is of an own slice, and that slice's keyspace knows of it.
+//! * Nothing is published at an index that is not settled (PROTOCOL I6).
+
+use std::collections::VecDeque;
+
+use base::{LogIndex, Now, SliceId, Term};
+use engine::Walk;
+
+use crate::event::Pending;
+use crate::group::Group;
+use crate::node::{Node, Phase};
+
+/// A chunk goes out when it has this size, or a little more: bytes.
+const CHUNK_SIZE: usize = 512 * 1024;
+/// Chunks on their way to the disk.
+const CHUNKS_MAX: usize = 4;
+/// Entries walked in one turn.
+const ENTRIES_PER_TURN: usize = 512;
+/// After a failure the next is tried only so much later: microseconds.
+const PATIENCE_US: u64 = 10_000_000;
+
+/// What a snapshot is of, besides its chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotFacts {
+    pub slice: SliceId,
+    /// It holds the effects up to and including this entry, which is of this term.
+    pub index: LogIndex,
+    pub term: Term,
+    /// The clock of the slice's last batch.
+    pub clock_ms: u64,
+    /// The node's own: see `history`.
+    pub attachment: Vec<u8>,
+}
+
+/// Something to be done for a snapshot. Those of one snapshot are carried out in order.
+#[derive(Debug)]
+pub enum SnapshotOutput {
+    /// Write a chunk; numbers count from zero.
+    Chunk { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
+    /// All chunks were handed over: make the snapshot one that counts.
+    Publish(SnapshotFacts),
+    /// Forget the chunks of a snapshot that will not be published.
+    Discard { slice: SliceId, index: LogIndex },
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum SnapshotEvent {
+    /// A chunk is written, so large; its buffer comes back.
+    ChunkWritten { slice: SliceId, index: LogIndex, raw: Vec<u8>, file_size: u64 },
+    /// The snapshot and all it needs are on stable storage.
+    Published { slice: SliceId, index: LogIndex },
+    /// Something of it failed, as the log of the process says; nothing more is said of it.
+    Failed { slice: SliceId, index: LogIndex },
+}
+
+/// A published snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub slice: SliceId,
+    pub index: LogIndex,
+    /// Bytes of its files.
+    pub size: u64,
+}
+
+/// Owner: core.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    taking: Option<Taking>,
+    /// Slices whose turn comes.
+    queue: VecDeque<SliceId>,
+    /// By slice of the node, of own ones.
+    kept: Vec<Kept>,
+    /// Nothing is begun before: microseconds of the monotonic clock.
+    resting_us: u64,
+    /// A save that was asked for and is not complete.
+    save: Option<Save>,
+    pub(crate) saves: Saves,
+    buffers: Vec<Vec<u8>>,
+}
+
+/// What INFO and LASTSAVE tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Saves {
+    /// When the last complete one ended, or this core began to serve: milliseconds since 1970.
+    pub(crate) last_ms: u64,
+    pub(crate) is_running: bool,
+    pub(crate) has_failed: bool,
+    /// Seconds it took; `None` before the first.
+    pub(crate) last_s: Option<u64>,
+    /// Seconds that the one under way has taken.
+    pub(crate) running_s: Option<u64>,
+    pub(crate) count: u64,
+    /// Effects applied when the last complete one began.
+    changes_before: u64,
+    /// Effects applied since.
+    pub(crate) changes: u64,
+}
+
+#[derive(Debug)]
+struct Save {
+    started_us: u64,
+    started_changes: u64,
+    left: Vec<SliceId>,
+}
+
+/// Of one slice.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    /// The two newest, the newest last.
+    published: VecDeque<Published>,
+    /// What the group had logged when the newest was begun.
+    logged: u64,
+}
+
+/// A snapshot under way.
+#[derive(Debug)]
+struct Taking {
+    facts: SnapshotFacts,
+    logged: u64,
+    chunk: Vec<u8>,
+    /// Chunks handed over.
+    number: u32,
+    /// Those that are not written yet.
+    on_their_way: usize,
+    size: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Walking,
+    /// All was handed over; it waits for the disk, and for its index to settle.
+    Walked,
+    Publishing,
+    /// The keyspace is to be told.
+    Failed,
+}
+
+impl Snapshots {
+    pub(crate) fn new(slices: u16, published: &[Published]) -> Self {
+        let mut kept = vec![Kept::default(); usize::from(slices)];
+        for one in published {
+            kept[usize::from(one.slice.0)].add(*one);
+        }
+        Self {
+            taking: None,
+            queue: VecDeque::new(),
+            kept,
+            resting_us: 0,
+            save: None,
+            saves: Saves {
+                last_ms: 0,
+                is_running: false,
+                has_failed: false,
+                last_s: None,
+                running_s: None,
+                count: 0,
+                changes_before: 0,
+                changes: 0,
+            },
+            buffers: Vec::new(),
+        }
+    }
+
+    fn enqueue(&mut self, slice: SliceId) {
+        let is_taken = self.taking.as_ref().is_some_and(|taking| taking.facts.slice == slice);
+        if !is_taken && !self.queue.contains(&slice) {
+            self.queue.push_back(slice);
+        }
+    }
+
+    /// Hands the gathered chunk over.
+    fn send_chunk(
+        taking: &mut Taking,
+        buffers: &mut Vec<Vec<u8>>,
+        outputs: &mut VecDeque<Pending>,
+    ) {
+        let raw = std::mem::replace(&mut taking.chunk, buffers.pop().unwrap_or_default());
+        taking.size += raw.len() as u64;
+        taking.on_their_way += 1;
+        let SnapshotFacts { slice, index, .. } = taking.facts;
+        let number = taking.number;
+        taking.number += 1;
+        let chunk = SnapshotOutput::Chunk { slice, index, number, raw };
+        outputs.push_back(Pending::Snapshot(chunk));
+    }
+}
+
+impl Kept {
+    fn add(&mut self, published: Published) {
+        if KEPT <= self.published.len() {
+            self.published.pop_front();
+        }
+        assert!(self.published.back().is_none_or(|newest| newest.index < published.index));
+        self.published.push_back(published);
+    }
+}
+
+/// Snapshots kept of a slice: if the newest turns out to be damaged there is one before it, and
+/// the log that leads from it to now.
+const KEPT: usize = 2;
+
+impl Node {
+    /// Snapshots all own slices. False if that is being done.
+    pub(crate) fn begin_save(&mut self, now: Now) -> bool {
+        if self.snapshots.save.is_some() {
+            return false;
+        }
+        self.snapshots.saves.is_running = true;
+        self.snapshots.resting_us = 0;
+        let left: Vec<SliceId> = self.topology.slices_of(self.core).collect();
+        left.iter().for_each(|slice| self.snapshots.enqueue(*slice));
+        let started_changes = self.changes();
+        let started_us = now.monotonic_us;
+        // One that is under way began before it was asked for: that slice once more.
+        if let Some(taking) = &self.snapshots.taking {
+            let slice = taking.facts.slice;
+            self.snapshots.queue.push_back(slice);
+        }
+        self.snapshots.save = Some(Save { started_us, started_changes, left });
+        true
+    }
+
+    /// Goes on with the snapshot under way, or begins the next. After the batch was closed.
+    pub(crate) fn run_snapshots(&mut self, now: Now) {
+        self.snapshots.saves.changes = self.changes() - self.snapshots.saves.changes_before;
+        if self.phase != Phase::Serving {
+            self.give_snapshots_up();
+            return;
+        }
+        self.enqueue_due();
+        self.save_if_due(now);
+        if self.snapshots.taking.is_none() {
+            self.begin_snapshot(now);
+        }
+        self.walk_snapshot(now);
+        self.publish_snapshot();
+    }
+
+    /// When [`run_snapshots`](Self::run_snapshots) has something to do again, but for what events
+    /// bring.
+    pub(crate) fn snapshots_timeout(&self) -> Option<u64> {
+        let Snapshots { taking, queue, resting_us, .. } = &self.snapshots;
+        if self.phase != Phase::Serving {
+            return None;
+        }
+        match taking {
+            Some(taking) => {
+                let is_here = self.slices.is_here(taking.facts.slice);
+                let walks = taking.stage == Stage::Walking && taking.on_their_way < CHUNKS_MAX;
+                ((walks || taking.stage == Stage::Failed) && is_here).then_some(0)
+            }
+            None if queue.is_empty() => None,
+            None => Some(*resting_us),
+        }
+    }
+
+    /// Slices that have logged much since their last snapshot.
+    fn enqueue_due(&mut self) {
+        let growth = self.settings.snapshot_log_size / u64::from(self.topology.slices());
+        for slice in self.topology.slices_of(self.core) {
+            let kept = &self.snapshots.kept[usize::from(slice.0)];
+            let newest = kept.published.back().map_or(0, |published| published.size);
+            let logged = self.slices.group(slice).logged() - kept.logged;
+            if growth.max(newest / 2) <= logged {
+                self.snapshots.enqueue(slice);
+            }
+        }
+    }
+
+    /// Begins a save when a save point is reached. Each core judges by its own changes, as if the
+    /// others had as many.
+    fn save_if_due(&mut self, now: Now) {
+        let Snapshots { saves, save, .. } = &self.snapshots;
+        if save.is_some() || self.settings.save_points.is_empty() {
+            return;
+        }
+        let changes = saves.changes * u64::from(self.topology.cores());
+        let passed_s = now.wall_ms.saturating_sub(saves.last_ms) / 1000;
+        let mut points = self.settings.save_points.iter();
+        if points.any(|(seconds, least)| *seconds <= passed_s && *least <= changes)
+            && self.snapshots.resting_us <= now.monotonic_us
+        {
+            self.begin_save(now);
+        }
+    }
+
+    fn begin_snapshot(&mut self, now: Now) {
+        if now.monotonic_us < self.snapshots.resting_us {
+            return;
+        }
+        let slices = &self.slices;
+        let is_ready = |slice: &SliceId| slices.is_here(*slice) && slices.batch_is_new(*slice);
+        let Some(at) = self.snapshots.queue.iter().position(is_ready) else { return };
+        let slice = self.snapshots.queue.remove(at).expect("it was just found");
+        let group = self.slices.group(slice);
+        let (logged, index) = (group.logged(), group.last());
+        let known = self.slices.slice(slice);
+        assert!(known.next == index.next(), "the open batch is empty");
+        let term = group.history().term_at(index).expect("a slice that serves has entries");
+        let attachment = group.history().encode(index, known.checksum().0);
+        let facts = SnapshotFacts { slice, index, term, clock_ms: known.clock_ms(now), attachment };
+        if self.snapshots.kept[usize::from(slice.0)].published.back().map(|it| it.index)
+            == Some(index)
+        {
+            // Nothing has happened since.
+            self.finish_of_save(slice, now);
+            return;
+        }
+        self.slices.space_mut(slice).keyspace.snapshot_begin();
+        let chunk = self.snapshots.buffers.pop().unwrap_or_default();
+        let (number, on_their_way, size, stage) = (0, 0, 0, Stage::Walking);
+        self.snapshots.taking =
+            Some(Taking { facts, logged, chunk, number, on_their_way, size, stage });
+    }
+
+    fn walk_snapshot(&mut self, now: Now) {
+        let Self { snapshots, slices, outputs, .. } = self;
+        let Snapshots { taking: Some(taking), buffers, .. } = snapshots else { return };
+        let slice = taking.facts.slice;
+        if !slices.is_here(slice) {
+            return;
+        }
+        let keyspace = &mut slices.space_mut(slice).keyspace;
+        if taking.stage == Stage::Failed {
+            keyspace.snapshot_abort();
+            self.snapshots.taking = None;
+            self.untidy.insert(slice);
+            return;
+        }
+        if taking.stage != Stage::Walking || CHUNKS_MAX <= taking.on_their_way {
+            return;
+        }
+        match keyspace.snapshot_walk(ENTRIES_PER_TURN, &mut taking.chunk) {
+            Walk::More => {
+                if CHUNK_SIZE <= taking.chunk.len() {
+                    Snapshots::send_chunk(taking, buffers, outputs);
+                }
+            }
+            Walk::Done => {
+                if !taking.chunk.is_empty() {
+                    Snapshots::send_chunk(taking, buffers, outputs);
+                }
+                taking.stage = Stage::Walked;
+                self.untidy.insert(slice);
+            }
+            Walk::Spoiled => {
+                let SnapshotFacts { slice, index, .. } = taking.facts;
+                let discard = SnapshotOutput::Discard { slice, index };
+                outputs.push_back(Pending::Snapshot(discard));
+                self.snapshots.taking = None;
+                self.snapshots.resting_us = now.monotonic_us;
+                self.snapshots.enqueue(slice);
+            }
+        }
+    }
+
+    fn publish_snapshot(&mut self) {
+        let Self { snapshots, slices, outputs, .. } = self;
+        let Some(taking) = &mut snapshots.taking else { return };
+        let is_settled = taking.facts.index <= slices.settled(taking.facts.slice);
+        if taking.stage == Stage::Walked && taking.on_their_way == 0 && is_settled {
+            taking.stage = Stage::Publishing;
+            let publish = SnapshotOutput::Publish(taking.facts.clone());
+            outputs.push_back(Pending::Snapshot(publish));
+        }
+    }
+
+    /// Something that was asked for is done, or failed.
+    pub(crate) fn note_snapshot(&mut self, event: SnapshotEvent, now: Now) {
+        let (slice, index) = match &event {
+            SnapshotEvent::ChunkWritten { slice, index, .. }
+            | SnapshotEvent::Published { slice, index }
+            | SnapshotEvent::Failed { slice, index } => (*slice, *index),
+        };
+        let is_it =
+            |taking: &&mut Taking| (taking.facts.slice, taking.facts.index) == (slice, index);
+        // What was given up may still be answered.
+        let Some(taking) = self.snapshots.taking.as_mut().filter(is_it) else { return };
+        match event {
+            SnapshotEvent::ChunkWritten { mut raw, .. } => {
+                taking.on_their_way -= 1;
+                raw.clear();
+                if self.snapshots.buffers.len() < CHUNKS_MAX {
+                    self.snapshots.buffers.push(raw);
+                }
+            }
+            SnapshotEvent::Published { .. } => {
+                assert!(taking.stage == Stage::Publishing);
+                let (size, logged) = (taking.size, taking.logged);
+                self.snapshots.taking = None;
+                let kept = &mut self.snapshots.kept[usize::from(slice.0)];
+                kept.add(Published { slice, index, size });
+                kept.logged = logged;
+                self.finish_of_save(slice, now);
+            }
+            SnapshotEvent::Failed { .. } => {
+                let is_walked = matches!(taking.stage, Stage::Walked | Stage::Publishing);
+                taking.stage = Stage::Failed;
+                if is_walked {
+                    self.snapshots.taking = None;
+                }
+                self.snapshots.queue.clear();
+                self.snapshots.save = None;
+                self.snapshots.saves.is_running = false;
+                self.snapshots.saves.has_failed = true;
+                self.snapshots.resting_us = now.monotonic_us + PATIENCE_US;
+            }
+        }
+    }
+
+    /// A slice of a save that was asked for is done.
+    fn finish_of_save(&mut self, slice: SliceId, now: Now) {
+        let Snapshots { save, saves, queue, .. } = &mut self.snapshots;
+        let Some(running) = save.as_mut().filter(|_| !queue.contains(&slice)) else { return };
+        running.left.retain(|left| *left != slice);
+        if running.left.is_empty() {
+            saves.last_ms = now.wall_ms;
+            saves.is_running = false;
+            saves.has_failed = false;
+            saves.last_s = Some((now.monotonic_us - running.started_us) / 1_000_000);
+            saves.count += 1;
+            saves.changes_before = running.started_changes;
+            *save = None;
+        }
+    }
+
+    /// The server ends: what is under way is of no use.
+    fn give_snapshots_up(&mut self) {
+        self.snapshots.queue.clear();
+        let Some(taking) = &self.snapshots.taking else { return };
+        let SnapshotFacts { slice, index, .. } = taking.facts;
+        if self.slices.is_here(slice) {
+            self.slices.space_mut(slice).keyspace.snapshot_abort();
+            self.snapshots.taking = None;
+            let discard = SnapshotOutput::Discard { slice, index };
+            self.outputs.push_back(Pending::Snapshot(discard));
+        }
+    }
+
+    /// Effects on own slices since the start.
+    fn changes(&self) -> u64 {
+        self.slices.groups().map(Group::changes).sum()
+    }
+
+    /// For INFO.
+    pub(crate) fn saves(&self, now: Now) -> Saves {
+        let Snapshots { saves, save, .. } = &self.snapshots;
+        let running = save.as_ref();
+        let running_s = running.map(|save| (now.monotonic_us - save.started_us) / 1_000_000);
+        Saves { running_s, ..*saves }
+    }
+
+    /// A save that was asked for is not complete.
+    pub(crate) fn is_saving(&self) -> bool {
+        self.snapshots.save.is_some()
+    }
+}
