@@ -467,6 +467,21 @@ fn strings_reply_as_redis_does_and_log_what_they_change() {
 }
 
 #[test]
+fn sorted_sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/zsets.txt"));
+}
+
+#[test]
+fn ranges_of_sorted_sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/zset_ranges.txt"));
+}
+
+#[test]
+fn unions_of_sorted_sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/zset_algebra.txt"));
+}
+
+#[test]
 fn what_no_effect_could_hold_is_refused_before_anything_changes() {
     let long = vec![0; STRING_SIZE_MAX + 1];
     let refused = Outcome {

@@ -98,7 +98,10 @@ proptest! {
     }
 
     #[test]
-    fn hexadecimal_digits_of_a_double_are_that_double(mantissa in 0u64..1 << 53, power in -1074i32..900) {
+    fn hexadecimal_digits_of_a_double_are_that_double(
+        mantissa in 0u64..1 << 53,
+        power in -1074i32..900,
+    ) {
         let text = format!("0x{mantissa:x}p{power}");
         let expected = scaled(u128::from(mantissa), i64::from(power));
         prop_assert_eq!(read(text.as_bytes()).map(|(number, _)| number), Some(expected));

@@ -70,7 +70,7 @@ impl Ranking {
             if score.is_nan() || ranking.members.find(place, name).is_some() {
                 return None;
             }
-            pointers.push(ranking.add_entry(place, name, score));
+            pointers.push(ranking.add_entry(place, name, score + 0.0));
         }
         if pointers.is_sorted_by(|one, two| one.cmp(two).is_gt()) {
             pointers.reverse();
@@ -138,9 +138,10 @@ impl Ranking {
         Ranks(Run::new(&self.order, start, end))
     }
 
-    /// Gives a member a score; returns the one that it had.
+    /// Gives a member a score; returns the one that it had. A negative zero becomes zero.
     pub(crate) fn set(&mut self, name: &[u8], score: f64) -> Option<f64> {
         assert!(!score.is_nan());
+        let score = score + 0.0;
         let place = place_of(name, &self.hasher);
         let Some(old) = self.members.find(place, name).map(score_of) else {
             let rank = self.rank_of(score, name);

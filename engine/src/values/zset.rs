@@ -204,7 +204,8 @@ pub(crate) fn for_each_part(entry: Entry<'_>, visit: &mut dyn FnMut(&[&[u8]])) {
 fn parse_score(bytes: &[u8]) -> Result<f64, Unfit> {
     let bytes = bytes.try_into().map_err(|_| Unfit("a score has eight bytes"))?;
     let score = f64::from_le_bytes(bytes);
-    if score.is_nan() { Err(Unfit("a score is not a number")) } else { Ok(score) }
+    // A listpack of Redis's has no negative zero: the integer it holds instead has no sign.
+    if score.is_nan() { Err(Unfit("a score is not a number")) } else { Ok(score + 0.0) }
 }
 
 fn ranking_of(entry: &mut EntryBox) -> &mut Ranking {
@@ -218,6 +219,17 @@ pub(crate) fn add(entry: &mut EntryBox, pairs: Elements<'_>, cx: &mut ChangeCx<'
     pairs.pairs().try_for_each(|(score, _)| parse_score(score).map(drop))?;
     let scored = |(score, name)| (parse_score(score).expect("all were checked"), name);
     let mut rest = pairs.pairs().map(scored);
+    if entry.view().form() == Form::ZsetPack
+        && cx.limits.zset_max_listpack_entries < pairs.len() / 2
+    {
+        // Redis does not look whether so many are different, either.
+        grow(entry, cx);
+        let ranking = ranking_of(entry);
+        for (score, name) in rest {
+            ranking.set(name, score);
+        }
+        return Ok(None);
+    }
     if entry.view().form() == Form::ZsetPack {
         let limits = cx.limits;
         let overflowing = entry.edit(cx.scratch, |pack| {

@@ -25,7 +25,9 @@ fn word() -> impl Strategy<Value = Vec<u8>> {
             "nx", "xx", "GET", "ex", "px", "exat", "pxat", "keepttl", "persist", "gt", "lt",
             "replace", "db", "and", "or", "not", "xor", "u8", "i5", "set", "incrby", "overflow",
             "fail", "sat", "#1", "count", "match", "type", "string", "bit", "byte", "len", "idx",
-            "minmatchlen", "withmatchlen", "*", "1000", "100", "9223372036854775807",
+            "minmatchlen", "withmatchlen", "*", "1000", "100", "9223372036854775807", "zset",
+            "withscores", "withscore", "byscore", "bylex", "rev", "limit", "weights", "aggregate",
+            "min", "max", "sum", "ch", "incr", "inf", "-inf", "(1", "[a", "-", "+", "2",
         ]),
         1 => prop::collection::vec(any::<u8>(), 0..40),
     ]
@@ -58,6 +60,22 @@ const IN_ORDER: &[&str] = &[
     "persist K",
     "del K K",
     "swapdb 0 1",
+    "zadd K 1 a 2.5 V -1 b",
+    "zadd K 7 a inf V 2 c",
+    "zadd K incr 1 V",
+    "zrem K V a",
+    "zpopmin K",
+    "zpopmax K 2",
+    "zmpop 2 K K min count 2",
+    "zrangestore K K 0 2",
+    "zremrangebyscore K 0 2",
+    "zremrangebyrank K -1 -1",
+    "zunionstore K 2 K K weights 2 -1",
+    "zinterstore K 2 K K",
+    "zdiffstore K 2 K K",
+    "zunion 3 K K K withscores",
+    "zrange K 0 -1 withscores",
+    "zscan K 0 count 1000",
     "mget K K K",
     "rpush K V V",
     "lpush K V V",
@@ -141,7 +159,7 @@ proptest! {
             many.now_ms += passed_ms;
             let (mut of_one, mut of_many) = (one.execute(&words), many.execute(&words));
             // A draw is a draw, and KEYS promises no order.
-            if words[0] == b"randomkey" {
+            if words[0] == b"randomkey" || words[0] == b"zrandmember" {
                 of_one.reply.clear();
                 of_many.reply.clear();
             }

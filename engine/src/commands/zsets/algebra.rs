@@ -1,8 +1,7 @@
 //! Unions, intersections and differences of sorted sets and plain sets.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Gathered, SORTED_SET, reply_members, store};
 use crate::command::{Arity, Command, Flag, KeyFlag, KeySpec, Keys, Logs, is_sorted};
@@ -13,7 +12,8 @@ use crate::error::CommandError;
 use crate::integer::parse_integer;
 use crate::keyspace::Entry;
 use crate::listpack::Item;
-use crate::values::{self, Type, Zset};
+use crate::table::KeyHasher;
+use crate::values::{SetView, Type, Zset};
 
 pub(in crate::commands) const FAMILY: &[Command<Run>] =
     &[ZDIFF, ZDIFFSTORE, ZINTER, ZINTERCARD, ZINTERSTORE, ZUNION, ZUNIONSTORE];
@@ -152,63 +152,62 @@ struct Source<'a> {
     weight: f64,
 }
 
+#[derive(Clone, Copy)]
 enum Value<'a> {
     Absent,
     Zset(Zset<'a>),
-    /// A plain set, whose members score one each; gathered when one of them is looked for.
-    Set(Entry<'a>, OnceCell<BTreeSet<Vec<u8>>>),
+    /// A plain set, whose members score one each.
+    Set(SetView<'a>),
 }
 
 type Name<'a> = Cow<'a, [u8]>;
 
 impl<'a> Value<'a> {
-    fn of(entry: Option<Entry<'a>>) -> Result<Self, CommandError> {
+    /// `hasher` is that of the entry's keyspace.
+    fn of(entry: Option<Entry<'a>>, hasher: &'a KeyHasher) -> Result<Self, CommandError> {
         let Some(entry) = entry else { return Ok(Self::Absent) };
-        match (Zset::of(entry), entry.kind()) {
-            (Some(zset), _) => Ok(Self::Zset(zset)),
-            (None, Type::Set) => Ok(Self::Set(entry, OnceCell::new())),
-            (None, _) => Err(CommandError::WrongType),
+        match Zset::of(entry) {
+            Some(zset) => Ok(Self::Zset(zset)),
+            None => SetView::of(entry, hasher).map(Self::Set),
         }
     }
 
-    fn len(&self) -> usize {
+    fn len(self) -> usize {
         match self {
             Self::Absent => 0,
             Self::Zset(zset) => zset.len(),
-            Self::Set(entry, _) => values::len(*entry),
+            Self::Set(set) => set.len(),
         }
     }
 
-    fn members(&self) -> Vec<(Name<'a>, f64)> {
+    fn members(self) -> Vec<(Name<'a>, f64)> {
+        let name_of = |name: Item<'a>| match name {
+            Item::Bytes(bytes) => Cow::Borrowed(bytes),
+            Item::Integer(_) => Cow::Owned(name.to_vec()),
+        };
         match self {
             Self::Absent => Vec::new(),
-            Self::Zset(zset) => {
-                let name_of = |name| match name {
-                    Item::Bytes(bytes) => Cow::Borrowed(bytes),
-                    Item::Integer(_) => Cow::Owned(name.to_vec()),
-                };
-                zset.iter().map(|(name, score)| (name_of(name), score)).collect()
-            }
-            Self::Set(entry, _) => {
-                let mut members = Vec::with_capacity(values::len(*entry));
-                values::for_each_part(*entry, &mut |part| {
-                    members.push((Cow::Owned(part[0].to_vec()), 1.0));
-                });
-                members
-            }
+            Self::Zset(zset) => zset.iter().map(|(name, score)| (name_of(name), score)).collect(),
+            Self::Set(set) => set.items().into_iter().map(|name| (name_of(name), 1.0)).collect(),
         }
     }
 
-    fn score(&self, name: &[u8]) -> Option<f64> {
+    fn score(self, name: &[u8]) -> Option<f64> {
         match self {
             Self::Absent => None,
             Self::Zset(zset) => zset.score(name),
-            Self::Set(_, gathered) => {
-                let names = || self.members().into_iter().map(|(name, _)| name.into_owned());
-                gathered.get_or_init(|| names().collect()).contains(name).then_some(1.0)
-            }
+            Self::Set(set) => set.contains(name).then_some(1.0),
         }
     }
+}
+
+/// What the keys hold, for a client to read.
+fn read_all<'a>(cx: &mut ReadCx<'a>, keys: Args<'_>) -> Result<Vec<Value<'a>>, CommandError> {
+    let read = |key: &&[u8]| {
+        let hasher = cx.spaces.of(key).keyspace.hasher();
+        Value::of(cx.look(Lookup::Read, key), hasher)
+    };
+    keys.iter().map(read).collect()
 }
 
 /// What the words behind the keys say.
@@ -292,8 +291,7 @@ impl Options {
     }
 }
 
-/// The sources, for an operation whose outcome does not depend on their order from the smallest
-/// on: sums are rounded, so that their order counts.
+/// The sources, from the smallest on where the order tells only how sums are rounded.
 fn sources<'a>(values: Vec<Value<'a>>, options: &Options, operation: Operation) -> Vec<Source<'a>> {
     let weighted = values.into_iter().zip(&options.weights);
     let mut sources: Vec<_> =
@@ -369,8 +367,7 @@ fn reply(
     name: &'static str,
 ) -> Result<(), CommandError> {
     let (keys, words) = split_keys(args, name)?;
-    let values = keys.iter().map(|key| Value::of(cx.look(Lookup::Read, key)));
-    let values = values.collect::<Result<Vec<_>, _>>()?;
+    let values = read_all(cx, keys)?;
     let options = Options::parse(words, keys.len(), operation, Purpose::Reply)?;
     let sources = sources(values, &options, operation);
     let members = outcome(&sources, operation, options.aggregate);
@@ -381,8 +378,7 @@ fn reply(
 
 fn count(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let (keys, words) = split_keys(args, "zintercard")?;
-    let values = keys.iter().map(|key| Value::of(cx.look(Lookup::Read, key)));
-    let values = values.collect::<Result<Vec<_>, _>>()?;
+    let values = read_all(cx, keys)?;
     let options = Options::parse(words, keys.len(), Operation::Inter, Purpose::Count)?;
     let sources = sources(values, &options, Operation::Inter);
     let (first, others) = sources.split_first().expect("there is a key");
@@ -404,12 +400,19 @@ fn store_outcome(
     let [target, args @ ..] = args else { unreachable!("the arity is at least four") };
     let (keys, words) = split_keys(args, name)?;
     for key in keys {
-        Value::of(cx.look(Lookup::Read, key))?;
+        let kind = cx.look(Lookup::Read, key).map(Entry::kind);
+        if kind.is_some_and(|kind| !matches!(kind, Type::Set | Type::Zset)) {
+            return Err(CommandError::WrongType);
+        }
     }
+    let (db, now_ms) = (cx.db, cx.now_ms);
+    let look_again = |key: &&[u8]| {
+        let hasher = cx.spaces.of(key).keyspace.hasher();
+        Value::of(cx.spaces.live(db, key, now_ms), hasher)
+    };
+    let values = keys.iter().map(look_again).collect::<Result<Vec<_>, _>>()?;
     let options = Options::parse(words, keys.len(), operation, Purpose::Store)?;
     check_size(target)?;
-    let values = keys.iter().map(|key| Value::of(cx.spaces.live(cx.db, key, cx.now_ms)));
-    let values = values.collect::<Result<Vec<_>, _>>()?;
     let mut gathered = Gathered::default();
     for (name, score) in
         outcome(&sources(values, &options, operation), operation, options.aggregate)

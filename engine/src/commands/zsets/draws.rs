@@ -51,7 +51,7 @@ fn random_members(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandErro
             match options {
                 [] => (key, count, false),
                 [option] if is_option(option, "withscores") => {
-                    if count < -i64::MAX / 2 || i64::MAX / 2 < count {
+                    if !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
                         return Err(CommandError::BeyondRange);
                     }
                     (key, count, true)
