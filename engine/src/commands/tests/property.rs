@@ -60,6 +60,10 @@ const IN_ORDER: &[&str] = &[
     "swapdb 0 1",
     "mget K K K",
     "lcs K K idx",
+    "dump K",
+    "sort K alpha get # store K",
+    "sort K by * get * get #",
+    "sort K by nosort get * store K",
     "scan 0",
 ];
 
