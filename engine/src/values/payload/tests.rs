@@ -99,8 +99,7 @@ fn made() -> impl Strategy<Value = Made> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
-    /// Broken once by scores written in front of their members, once by a bound that took an
-    /// intset's bytes for those of its text.
+    /// Broken once by a bound of no more than the bytes of a listpack.
     #[test]
     fn a_value_is_put_as_it_was_taken(made in made(), is_compressed: bool) {
         let mut original = keyspace();
