@@ -242,6 +242,7 @@ impl<R: Runs> Command<R> {
                 ends[0].max(ends[1])
             }
             Ok(list) if logs(Logs::Indexes) => list.len() * INDEX_SIZE,
+            _ if logs(Logs::Scores) => entry.size(),
             _ => entry.payload_size_max(),
         }
     }

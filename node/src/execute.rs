@@ -228,9 +228,9 @@ impl Node {
         }
         let hidden = std::mem::take(&mut self.notes.hidden);
         let needed: usize = hidden.iter().map(|(_, key)| key.len() + DELETE_OVERHEAD).sum();
-        if self.spare_size(task.scope, task.admission) < needed {
-            return;
-        }
+        let spare = self.spare_size(task.scope, task.admission);
+        let Some(more) = spare.checked_sub(needed) else { return };
+        let more = more / hidden.len();
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = match task.scope {
             Scope::One(slice) => slices.one(*slice),
@@ -238,7 +238,9 @@ impl Node {
         };
         for (db, key) in hidden {
             let hide = if hides { engine::hide_key } else { engine::expire_key };
-            let limit = ExpiryLimit::NONE;
+            // A hash may have many fields that are over.
+            let bytes = key.len() + DELETE_OVERHEAD + more;
+            let limit = ExpiryLimit { fields: usize::MAX, bytes };
             let expired = hide(&mut spaces, db, &key, now_ms, limit, *notify_classes, notes);
             self.stats.note_expired(expired);
         }

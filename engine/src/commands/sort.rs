@@ -16,11 +16,12 @@ use crate::context::{Args, Lookup, ReadCx, Run, WriteCx};
 use crate::effect::Effect;
 use crate::error::CommandError;
 use crate::keyspace::Entry;
+use crate::listpack::Item;
 use crate::notes::{Class, Notes};
 use crate::rdb::{Compression, Encoder, kind};
 use crate::reply::ReplySink;
 use crate::space::Spaces;
-use crate::values::{self, Type};
+use crate::values::{self, HashView, Type};
 
 pub(super) const FAMILY: &[Command<Run>] = &[SORT, SORT_RO];
 const _: () = assert!(is_sorted(FAMILY));
@@ -290,11 +291,15 @@ impl<'a> Sorter<'a> {
     fn find(&mut self, pattern: &[u8], element: &[u8]) -> Option<Cow<'a, [u8]>> {
         let place = Place::of(pattern, element)?;
         let entry = self.spaces.find(self.db, &place.key)?;
-        if entry.is_expired(self.now_ms) {
+        let value = match entry.is_expired(self.now_ms) {
+            true => None,
+            false => place.value(self.spaces, entry, self.now_ms),
+        };
+        if value.is_none() && entry.is_due(self.now_ms) {
+            // That it is not there was seen, of a field as well.
             self.notes.hidden.push((self.db, place.key.into()));
-            return None;
         }
-        place.value(self.spaces, entry, self.now_ms)
+        value
     }
 
     fn reply(&mut self, rows: &Rows, reply: &mut dyn ReplySink) {
@@ -383,27 +388,16 @@ impl<'p> Place<'p> {
     ) -> Option<Cow<'a, [u8]>> {
         match self.field {
             None => entry.string().map(Cow::Borrowed),
-            Some(field) => field_of(spaces, entry, field, now_ms),
+            Some(field) => {
+                let hasher = spaces.of(&self.key).keyspace.hasher();
+                let hash = HashView::of(entry, hasher, now_ms).ok()?;
+                Some(match hash.get(field)?.item {
+                    Item::Bytes(bytes) => Cow::Borrowed(bytes),
+                    integer => Cow::Owned(integer.to_vec()),
+                })
+            }
         }
     }
-}
-
-fn field_of<'a>(
-    _spaces: &'a Spaces<'_>,
-    entry: Entry<'a>,
-    field: &[u8],
-    _now_ms: u64,
-) -> Option<Cow<'a, [u8]>> {
-    if entry.kind() != Type::Hash {
-        return None;
-    }
-    let mut found = None;
-    values::for_each_part(entry, &mut |part| {
-        if part[0] == field {
-            found = Some(Cow::Owned(part[1].to_vec()));
-        }
-    });
-    found
 }
 
 /// A weight as C reads one: space before it, nothing behind it, up to a zero byte; nothing at all

@@ -196,11 +196,6 @@ pub(crate) enum Part<'a> {
 }
 
 impl Parts<'_> {
-    /// How many parts there are left, at most.
-    pub(crate) fn left(&self) -> usize {
-        self.left
-    }
-
     /// The next part; `None` behind the last of a whole value.
     pub(crate) fn next(&mut self) -> Result<Option<Part<'_>>, BadFormat> {
         while 0 < self.left {
@@ -256,11 +251,6 @@ pub(crate) struct Strings<'a> {
 }
 
 impl Strings<'_> {
-    /// How many there are left.
-    pub(crate) fn left(&self) -> usize {
-        self.left
-    }
-
     /// The next member; `None` behind the last of a whole value.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, BadFormat> {
         if self.left == 0 {
@@ -325,11 +315,6 @@ impl<'a> Pairs<'a> {
         let left = Listpack::new(&listpack).len() / 3;
         let source = PairSource::Pack { listpack, at: Offset::FIRST };
         Self { source, left, field: Vec::new(), value: Vec::new() }
-    }
-
-    /// How many there are left.
-    pub(crate) fn left(&self) -> usize {
-        self.left
     }
 
     /// The next field; `None` behind the last of a whole value.
@@ -405,14 +390,6 @@ enum ScoreSource<'a> {
 }
 
 impl Scores<'_> {
-    /// How many there are left, or about as many.
-    pub(crate) fn left(&self) -> usize {
-        match &self.0 {
-            ScoreSource::Table { left, .. } => *left,
-            ScoreSource::Pack { listpack, .. } => Listpack::new(listpack).len() / 2,
-        }
-    }
-
     /// The next member; `None` behind the last of a whole value.
     pub(crate) fn next(&mut self) -> Result<Option<(f64, &[u8])>, BadFormat> {
         let scratch = &mut self.1;

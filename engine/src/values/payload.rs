@@ -305,6 +305,18 @@ fn put_hash(entry: Entry<'_>, encoder: &mut Encoder) {
 }
 
 impl Entry<'_> {
+    /// The bytes of the value in a file of Redis's, without its type. Makes them.
+    pub fn serialized_size(self) -> usize {
+        payload_of(self, Compression::Lzf).len() - 1
+    }
+
+    /// Visits what the value holds, in any order but that of a list, each part as what makes it
+    /// up: a string; an element; a member; a field, its value and its time to expire (8 bytes, or
+    /// none); a member and its score (8 bytes).
+    pub fn for_each_part(self, visit: &mut dyn FnMut(&[&[u8]])) {
+        super::for_each_part(self, visit);
+    }
+
     /// The most bytes a payload of this value has, or of any value made of its elements.
     pub fn payload_size_max(self) -> usize {
         match self.packed() {

@@ -133,10 +133,27 @@ fn digest_value(cx: &mut ReadCx<'_>, keys: Args<'_>) -> Result<(), CommandError>
     cx.reply.array(keys.len());
     for key in keys {
         let value = cx.spaces.find(cx.db, key).filter(|entry| !entry.is_expired(cx.now_ms));
-        let digest = value.and_then(|entry| entry.string().map(fnv));
+        let digest = value.map(digest_of);
         cx.reply.simple(&format!("{:040x}", digest.unwrap_or_default()));
     }
     Ok(())
+}
+
+/// Equal values have equal digests, however they are stored. The parts of a value are in order
+/// only in a list.
+fn digest_of(entry: engine::Entry<'_>) -> u128 {
+    let is_list = entry.kind() == engine::Type::List;
+    let (mut digest, mut index) = (fnv(entry.kind().name().as_bytes()), 0u64);
+    entry.for_each_part(&mut |part| {
+        let mut bytes = if is_list { index.to_le_bytes().to_vec() } else { Vec::new() };
+        for word in part {
+            bytes.extend_from_slice(&(word.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(word);
+        }
+        digest = digest.wrapping_add(fnv(&bytes));
+        index += 1;
+    });
+    digest
 }
 
 /// FNV-1a: nobody attacks a digest that a test compares.
@@ -152,7 +169,7 @@ fn object(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         cx.reply.error("ERR no such key");
         return Ok(());
     };
-    let size = entry.string().map_or(0, |value| value.len());
+    let size = entry.serialized_size();
     let encoding = engine::encoding(entry);
     // Under LFU these are no times, as on Redis.
     let idle_s = entry.idle_ms(cx.now_ms) / 1000;

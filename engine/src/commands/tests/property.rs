@@ -92,6 +92,10 @@ const IN_ORDER: &[&str] = &[
     "lrange K 0 -1",
     "lpos K V count 0",
     "lcs K K idx",
+    "dump K",
+    "sort K alpha get # store K",
+    "sort K by * get * get #",
+    "sort K by nosort get * store K",
     "scan 0",
 ];
 

@@ -51,17 +51,17 @@ fn string() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn made() -> impl Strategy<Value = Made> {
-    let many = |size| prop_oneof![4 => 1usize..20, 1 => 1usize..size];
+    let many = |size| prop_oneof![4 => Just(20usize), 1 => Just(size)];
     let score = prop_oneof![
         any::<f64>().prop_filter("a score is a number", |score| !score.is_nan()),
         (-5i32..5).prop_map(f64::from),
     ];
-    let strings = many(3000).prop_flat_map(|count| prop::collection::vec(string(), count));
-    let set = many(700).prop_flat_map(|count| prop::collection::btree_set(string(), count));
+    let strings = many(1500).prop_flat_map(|count| prop::collection::vec(string(), 1..count));
+    let set = many(600).prop_flat_map(|count| prop::collection::btree_set(string(), 1..count));
     let hash =
-        many(700).prop_flat_map(|count| prop::collection::btree_map(string(), string(), count));
-    let zset = many(300)
-        .prop_flat_map(move |count| prop::collection::btree_map(string(), score.clone(), count));
+        many(600).prop_flat_map(|count| prop::collection::btree_map(string(), string(), 1..count));
+    let zset = many(200)
+        .prop_flat_map(move |count| prop::collection::btree_map(string(), score.clone(), 1..count));
     let single = |strings: Vec<Vec<u8>>| strings.into_iter().map(|one| vec![one]).collect();
     prop_oneof![
         string().prop_map(|one| Made {
@@ -97,10 +97,9 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Broken once by scores written in front of their members, once by a bound that took an
-    /// intset's bytes for those of its text.
+    /// Broken once by a bound of no more than the bytes of a listpack.
     #[test]
     fn a_value_is_put_as_it_was_taken(made in made(), is_compressed: bool) {
         let mut original = keyspace();
@@ -113,7 +112,8 @@ proptest! {
         prop_assert!(put_payload(&mut copy, &bytes));
         copy.check();
         prop_assert_eq!(copy.digest(), original.digest());
-        prop_assert_eq!(payload(&copy, Compression::None).len(), payload(&original, Compression::None).len());
+        let plain = |keyspace: &Keyspace| payload(keyspace, Compression::None).len();
+        prop_assert_eq!(plain(&copy), plain(&original));
         // And back, over something else.
         let digest = copy.digest();
         let other = Encoder::new(Compression::None).string_value(b"other");
