@@ -295,9 +295,7 @@ fn may_pack(entry: Entry<'_>, pairs: Elements<'_>, limits: &EncodingLimits) -> b
         total += word.len();
         word.len() <= limits.hash_max_listpack_value
     });
-    are_short
-        && pairs.len() / 2 <= limits.hash_max_listpack_entries
-        && pack.is_safe_to_add(total)
+    are_short && pairs.len() / 2 <= limits.hash_max_listpack_entries && pack.is_safe_to_add(total)
 }
 
 fn set_in_pack(pack: &mut Vec<u8>, field: &[u8], value: &[u8]) {
@@ -344,11 +342,7 @@ fn unpack(entry: &mut EntryBox, hasher: &KeyHasher) {
     entry.set_object(Box::new(Object::Hash(fields)));
 }
 
-pub(crate) fn remove(
-    entry: &mut EntryBox,
-    fields: Elements<'_>,
-    cx: &mut ChangeCx<'_>,
-) -> Changed {
+pub(crate) fn remove(entry: &mut EntryBox, fields: Elements<'_>, cx: &mut ChangeCx<'_>) -> Changed {
     if entry.view().form() == Form::HashTable {
         let removed = fields_of(entry).parts.remove_all(fields.iter(), ABSENT, cx.hasher)?;
         return Ok(cx.keeps.then(|| super::Undo::Hash(Undo(removed))));

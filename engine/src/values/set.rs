@@ -87,6 +87,11 @@ impl<'a> SetView<'a> {
         }
     }
 
+    /// It is an intset or a listpack.
+    pub(crate) fn is_packed(self) -> bool {
+        !matches!(self, Self::Table(..))
+    }
+
     pub(crate) fn len(self) -> usize {
         match self {
             Self::Integers(set) => set.len(),
@@ -165,7 +170,11 @@ impl<'a> SetView<'a> {
 }
 
 pub(crate) fn empty(key: &[u8]) -> EntryBox {
-    EntryBox::packed(key, &intset::empty(), Attributes { form: Form::IntSet, ..Attributes::default() })
+    EntryBox::packed(
+        key,
+        &intset::empty(),
+        Attributes { form: Form::IntSet, ..Attributes::default() },
+    )
 }
 
 pub(crate) fn packed_len(form: Form, bytes: &[u8]) -> usize {
@@ -216,11 +225,7 @@ pub(crate) fn add(entry: &mut EntryBox, members: Elements<'_>, cx: &mut ChangeCx
 }
 
 /// Adds one member to a set that is not empty and keeps its form; false if that would change.
-fn add_in_place(
-    entry: &mut EntryBox,
-    member: &[u8],
-    cx: &mut ChangeCx<'_>,
-) -> Result<bool, Unfit> {
+fn add_in_place(entry: &mut EntryBox, member: &[u8], cx: &mut ChangeCx<'_>) -> Result<bool, Unfit> {
     let limits = cx.limits;
     let view = entry.view();
     let bytes = view.packed().expect("what is no object is bytes");
@@ -289,7 +294,8 @@ impl Built {
         }
         let first = members.iter().next();
         let count = members.len();
-        if count <= cx.limits.set_max_intset_entries && first.is_some_and(|it| parse_integer(it).is_some())
+        if count <= cx.limits.set_max_intset_entries
+            && first.is_some_and(|it| parse_integer(it).is_some())
         {
             Self::Integers(intset::empty())
         } else if count <= cx.limits.set_max_listpack_entries {
@@ -376,7 +382,9 @@ pub(crate) fn remove(
     let mut changed = bytes.to_vec();
     for member in members.iter() {
         let is_removed = match form {
-            Form::IntSet => parse_integer(member).is_some_and(|it| intset::remove(&mut changed, it)),
+            Form::IntSet => {
+                parse_integer(member).is_some_and(|it| intset::remove(&mut changed, it))
+            }
             _ => match Listpack::new(&changed).find(Offset::FIRST, member, 0) {
                 Some(at) => listpack::remove(&mut changed, at, 1) == 1,
                 None => false,

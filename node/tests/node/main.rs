@@ -8,6 +8,7 @@ mod cores;
 
 mod admin;
 mod clients;
+mod fields;
 mod gate;
 mod handshakes;
 mod hazards;
