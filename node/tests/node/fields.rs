@@ -61,7 +61,7 @@ fn many_fields_of_one_hash_expire_over_many_turns() {
     assert!(10 < digests.len(), "they went in {} steps", digests.len());
     let info = world.ask(1, "info stats");
     assert!(info.contains(&format!("expired_fields:{count}")), "{info}");
-    assert_eq!(world.ask(1, "hgetall key"), "*2 $6 stays $1 v");
+    assert_eq!(world.ask(1, "hgetall key"), "*2 $5 stays $1 v");
     let next = world.node.poll_timeout();
     assert!(next.is_none_or(|at| world.now.monotonic_us + 1_000_000 < at), "{next:?}");
 }
