@@ -65,6 +65,8 @@ pub enum CommandError {
     InvalidFirstDatabase,
     #[error("ERR invalid second DB index")]
     InvalidSecondDatabase,
+    #[error("ERR NOVALUES option can only be used in HSCAN")]
+    NotAHashScan,
     #[error("ERR invalid cursor")]
     InvalidCursor,
     #[error("ERR invalid expire time in '{name}' command")]

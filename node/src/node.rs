@@ -193,9 +193,10 @@ impl Node {
         let NodeStart { core, topology, config, slices, recovered, published } = start;
         let mut prng = Prng::from_seed(config.seed ^ u64::from(core.0));
         let wal = Wal::new(config.wal.clone(), recovered, prng.fork(), now);
-        let slices = Slices::new(core, topology, slices);
+        let mut slices = Slices::new(core, topology, slices);
         let parked = (0..=topology.slices()).map(|_| Parked::default());
         let settings = Settings::new(&config);
+        slices.set_limits(settings.encodings);
         Self {
             registry: Registry::shared(),
             planted: Planted::default(),
@@ -439,6 +440,7 @@ impl Node {
     /// From here on these settings are in force.
     pub(crate) fn set_settings(&mut self, settings: Settings) {
         self.notify_classes = settings.notify_classes;
+        self.slices.set_limits(settings.encodings);
         self.config.clients_max = settings.clients_max;
         self.config.durability = settings.durability;
         self.config.durability_floor = settings.durability_floor;

@@ -4,7 +4,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use engine::{AccessPolicy, Classes};
+use engine::{AccessPolicy, Classes, EncodingLimits};
 
 use crate::config::Config;
 use crate::durability::Durability;
@@ -65,6 +65,8 @@ pub struct Settings {
     pub latency_threshold_ms: u64,
     /// Keyspace notifications that are published (`notify-keyspace-events`).
     pub notify_classes: Classes,
+    /// Up to where values are stored in one piece (`hash-max-listpack-entries` and the like).
+    pub encodings: EncodingLimits,
     /// What is accepted because another server needs it, or will be needed, by name.
     pub kept: BTreeMap<&'static str, String>,
 }
@@ -100,6 +102,7 @@ impl Default for Settings {
             latency_percentiles: vec![50.0, 99.0, 99.9],
             latency_threshold_ms: 0,
             notify_classes: Classes::default(),
+            encodings: EncodingLimits::default(),
             kept: BTreeMap::new(),
         }
     }

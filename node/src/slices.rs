@@ -14,7 +14,7 @@
 //! * A group with anything on its way is in `active`.
 
 use base::{CoreId, FrameSequence, LogIndex, Now, SliceId};
-use engine::{Space, Spaces};
+use engine::{EncodingLimits, Space, Spaces};
 use wal::Wal;
 
 use crate::attachment::Attachment;
@@ -48,6 +48,8 @@ pub(crate) struct Slices {
     /// Bytes in entries that are proposed and not yet handed to the log.
     proposed_size: usize,
     bodies: Vec<Vec<u8>>,
+    /// Up to where the own slices store values in one piece.
+    limits: EncodingLimits,
 }
 
 impl Slices {
@@ -67,6 +69,7 @@ impl Slices {
             open_size: 0,
             proposed_size: 0,
             bodies: Vec::new(),
+            limits: EncodingLimits::default(),
         };
         for SliceStart { slice, space, group } in starts {
             let id = slice.id;
@@ -81,6 +84,17 @@ impl Slices {
         }
         assert!(topology.slices_of(core).all(|id| slices.groups[usize::from(id.0)].is_some()));
         slices
+    }
+
+    /// Up to where the own slices store values in one piece from now on. Those that are lent learn
+    /// it when they come back.
+    pub(crate) fn set_limits(&mut self, limits: EncodingLimits) {
+        self.limits = limits;
+        for (space, group) in self.spaces.iter_mut().zip(&self.groups) {
+            if let (Some(space), Some(_)) = (space, group) {
+                space.keyspace.set_limits(limits);
+            }
+        }
     }
 
     /// May commands execute on `slice` on this core now?
@@ -439,7 +453,8 @@ impl Slices {
         transactions: &mut Transactions,
         outbox: &mut Outbox,
     ) {
-        let Lent { mut slice, space, settled } = lent;
+        let Lent { mut slice, mut space, settled } = lent;
+        space.keyspace.set_limits(self.limits);
         let id = slice.id;
         let at = usize::from(id.0);
         assert!(space.batch.is_empty(), "a borrower closes what it executed");

@@ -67,8 +67,8 @@ impl<'a> Chosen<'a> {
 mod tests {
     use super::*;
 
-    /// Broken once by looking for repetitions in what was chosen only, once by a count that
-    /// forgets the words before the first that is not meant.
+    /// Broken once by forgetting repetitions among many words, once by a count that forgets the
+    /// words before the first that is not meant.
     #[test]
     fn words_are_chosen_once_and_keep_their_order() {
         let many: Vec<String> = (0..40).map(|number| format!("{}", number % 25)).collect();

@@ -5,6 +5,7 @@ use super::scanning::{Scan, position_of, reply_with_cursor};
 use super::{FIELDS, check_sizes, integer_of};
 use crate::command::{Arity, Command, Flag, KeyFlag, Keys, Logs, is_sorted};
 use crate::context::{Args, Lookup, ReadCx, Run, WriteCx};
+use crate::cursor::Position;
 use crate::effect::{Effect, Elements};
 use crate::error::CommandError;
 use crate::extended::Extended;
@@ -403,6 +404,8 @@ fn scan(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     let scan = Scan::parse(options, true)?;
     let mut found = Vec::new();
+    // What comes at once does so for any cursor.
+    let from = if hash.is_packed() { Some(Position::START) } else { from };
     let next = from.and_then(|from| {
         hash.scan(from, scan.count, &mut |field, value| {
             if scan.admits(field) {

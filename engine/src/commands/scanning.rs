@@ -21,7 +21,10 @@ impl<'a> Scan<'a> {
         let mut scan = Self { count: SCAN_COUNT as usize, pattern: None, omits_values: false };
         let mut options = options.iter();
         while let Some(option) = options.next() {
-            if is_hash && is_option(option, "novalues") {
+            if is_option(option, "novalues") {
+                if !is_hash {
+                    return Err(CommandError::NotAHashScan);
+                }
                 scan.omits_values = true;
                 continue;
             }

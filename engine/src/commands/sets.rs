@@ -5,6 +5,7 @@ use super::scanning::{Scan, position_of, reply_with_cursor};
 use super::{MEMBERS, check_sizes};
 use crate::command::{Arity, Command, Flag, KeyFlag, KeySpec, Keys, Logs, is_sorted};
 use crate::context::{Args, Lookup, ReadCx, Run, WriteCx};
+use crate::cursor::Position;
 use crate::effect::{Effect, Elements};
 use crate::error::CommandError;
 use crate::listpack::{Item, Scratch};
@@ -245,6 +246,8 @@ fn scan(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     };
     let scan = Scan::parse(options, false)?;
     let mut found = Vec::new();
+    // What comes at once does so for any cursor.
+    let from = if set.is_packed() { Some(Position::START) } else { from };
     let next = from.and_then(|from| {
         set.scan(from, scan.count, &mut |member| {
             if scan.admits(member) {

@@ -516,6 +516,26 @@ fn a_command_tells_what_it_saw_in_another_database() {
     }
 }
 
+/// The bench looks that what is logged fits. Red when the bound of SPOP forgets the members, or
+/// counts all of a large set.
+#[test]
+fn what_a_draw_logs_is_bounded_by_the_longest_member() {
+    let mut bench = Bench::new(1);
+    let long = [b'x'; 5000];
+    for count in [&b"1"[..], b"2", b"9"] {
+        bench.execute(&[b"sadd", b"key", &long, &long[1..], b"short"]);
+        assert!(!bench.execute(&[b"spop", b"key", count]).effects.is_empty());
+    }
+    let members: Vec<String> = (0..2000).map(|number| format!("member {number}")).collect();
+    let words = [&b"sadd"[..], b"many"].into_iter().chain(members.iter().map(String::as_bytes));
+    bench.execute(&words.collect::<Vec<_>>());
+    let space = bench.spaces[0].as_deref().expect("it is there");
+    let entry = space.keyspace.find(0, b"many").expect("it was just added");
+    let spop = find(b"spop").expect("it is declared");
+    assert!(spop.logged_size(&[b"many"], entry) < 20);
+    assert!(20_000 < spop.logged_size(&[b"many", b"2000"], entry));
+}
+
 /// What is asked for by cursors is returned once, whatever the count. Broken once by a scan that
 /// begins each slice anew.
 #[test]

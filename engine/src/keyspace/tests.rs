@@ -9,6 +9,7 @@ use crate::effect::Effect;
 
 mod large;
 mod lists;
+mod parts;
 
 /// An effect that owns its bytes.
 #[derive(Clone, Debug)]

@@ -91,6 +91,11 @@ impl<'a> SetView<'a> {
         }
     }
 
+    /// It is an intset or a listpack.
+    pub(crate) fn is_packed(self) -> bool {
+        !matches!(self, Self::Table(..))
+    }
+
     pub(crate) fn len(self) -> usize {
         match self {
             Self::Integers(set) => set.len(),

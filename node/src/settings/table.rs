@@ -4,7 +4,7 @@
 //! derived from it. The texts of the refusals are Redis's, because its tools and tests look at
 //! them.
 
-use engine::Classes;
+use engine::{Classes, EncodingLimits};
 
 use super::{MemoryPolicy, OutputLimit, Settings};
 use crate::durability::Durability;
@@ -54,6 +54,11 @@ enum Kind {
         get: fn(&Settings) -> String,
         set: fn(&mut Settings, &[u8]) -> Result<(), String>,
     },
+    /// A number, or bytes with a unit.
+    Limit {
+        get: fn(&EncodingLimits) -> usize,
+        set: fn(&mut EncodingLimits, usize),
+    },
     /// Kept by name.
     KeptInteger {
         least: i64,
@@ -91,6 +96,14 @@ impl Setting {
                     return Err(format!("argument must be between {least} and {most} inclusive"));
                 }
                 set(settings, size);
+            }
+            Kind::Limit { set, .. } => {
+                let size = bytes(value).ok_or("argument must be a memory value")?;
+                let most = i64::MAX as u64;
+                if most < size {
+                    return Err(format!("argument must be between 0 and {most} inclusive"));
+                }
+                set(&mut settings.encodings, usize::try_from(size).unwrap_or(usize::MAX));
             }
             Kind::Boolean { set, .. } => set(settings, boolean(value)?),
             Kind::Text { set, .. } => set(settings, value)?,
@@ -134,6 +147,7 @@ impl Setting {
         match self.kind {
             Kind::Integer { get, .. } => get(settings).to_string(),
             Kind::Bytes { get, .. } => get(settings).to_string(),
+            Kind::Limit { get, .. } => get(&settings.encodings).to_string(),
             Kind::Boolean { get, .. } => yes_or_no(get(settings)),
             Kind::Text { get, .. } => get(settings),
             Kind::KeptInteger { default, .. } => kept().unwrap_or_else(|| default.to_string()),
@@ -226,7 +240,19 @@ const fn states(
     }
 }
 
-/// How large a collection is stored densely: there are no collections yet.
+/// How large a collection is stored in one piece, as listpack or intset.
+const fn limit(
+    name: &'static str,
+    alias: Option<&'static str>,
+    doc: &'static str,
+    get: fn(&EncodingLimits) -> usize,
+    set: fn(&mut EncodingLimits, usize),
+) -> Setting {
+    let kind = Kind::Limit { get, set };
+    Setting { name, hint: "NUMBER", doc, effect: Effect::Takes, alias, kind }
+}
+
+/// How large a collection is stored densely: there are no such collections yet.
 const fn dense(
     name: &'static str,
     alias: Option<&'static str>,
@@ -332,8 +358,20 @@ pub const SETTINGS: &[Setting] = &[
             },
         },
     ),
-    dense("hash-max-listpack-entries", Some("hash-max-ziplist-entries"), 0, 128),
-    dense("hash-max-listpack-value", Some("hash-max-ziplist-value"), 0, 64),
+    limit(
+        "hash-max-listpack-entries",
+        Some("hash-max-ziplist-entries"),
+        "Fields of a hash that is stored as a listpack, at most.",
+        |limits| limits.hash_max_listpack_entries,
+        |limits, value| limits.hash_max_listpack_entries = value,
+    ),
+    limit(
+        "hash-max-listpack-value",
+        Some("hash-max-ziplist-value"),
+        "Bytes of each field and value of such a hash, at most.",
+        |limits| limits.hash_max_listpack_value,
+        |limits, value| limits.hash_max_listpack_value = value,
+    ),
     kept("hll-sparse-max-bytes", 0, i64::MAX, 3000),
     kept("hz", 1, 500, 10),
     states(
@@ -382,7 +420,20 @@ pub const SETTINGS: &[Setting] = &[
     kept("lfu-decay-time", 0, INT_MAX, 1),
     kept("lfu-log-factor", 0, INT_MAX, 10),
     kept("list-compress-depth", 0, INT_MAX, 0),
-    dense("list-max-listpack-size", Some("list-max-ziplist-size"), INT_MIN, -2),
+    Setting {
+        alias: Some("list-max-ziplist-size"),
+        ..takes(
+            "list-max-listpack-size",
+            "NUMBER",
+            "Elements of a node of a list; -1 to -5: 4, 8, 16, 32 or 64 KiB.",
+            Kind::Integer {
+                least: INT_MIN,
+                most: INT_MAX,
+                get: |settings| settings.encodings.list_max_listpack_size,
+                set: |settings, value| settings.encodings.list_max_listpack_size = value,
+            },
+        )
+    },
     takes(
         "maxclients",
         "COUNT",
@@ -504,9 +555,27 @@ pub const SETTINGS: &[Setting] = &[
          empty: only the growth of the log and BGSAVE do.",
         Kind::Text { get: save_points, set: set_save_points },
     ),
-    dense("set-max-intset-entries", None, 0, 512),
-    dense("set-max-listpack-entries", None, 0, 128),
-    dense("set-max-listpack-value", None, 0, 64),
+    limit(
+        "set-max-intset-entries",
+        None,
+        "Members of a set of integers that is stored as an intset, at most.",
+        |limits| limits.set_max_intset_entries,
+        |limits, value| limits.set_max_intset_entries = value,
+    ),
+    limit(
+        "set-max-listpack-entries",
+        None,
+        "Members of a set that is stored as a listpack, at most.",
+        |limits| limits.set_max_listpack_entries,
+        |limits, value| limits.set_max_listpack_entries = value,
+    ),
+    limit(
+        "set-max-listpack-value",
+        None,
+        "Bytes of each member of such a set, at most.",
+        |limits| limits.set_max_listpack_value,
+        |limits, value| limits.set_max_listpack_value = value,
+    ),
     takes(
         "slowlog-log-slower-than",
         "MICROSECONDS",
@@ -565,8 +634,20 @@ pub const SETTINGS: &[Setting] = &[
             set: |settings, value| settings.timeout_s = value as u64,
         },
     ),
-    dense("zset-max-listpack-entries", Some("zset-max-ziplist-entries"), 0, 128),
-    dense("zset-max-listpack-value", Some("zset-max-ziplist-value"), 0, 64),
+    limit(
+        "zset-max-listpack-entries",
+        Some("zset-max-ziplist-entries"),
+        "Members of a sorted set that is stored as a listpack, at most.",
+        |limits| limits.zset_max_listpack_entries,
+        |limits, value| limits.zset_max_listpack_entries = value,
+    ),
+    limit(
+        "zset-max-listpack-value",
+        Some("zset-max-ziplist-value"),
+        "Bytes of each member of such a sorted set, at most.",
+        |limits| limits.zset_max_listpack_value,
+        |limits, value| limits.zset_max_listpack_value = value,
+    ),
 ];
 
 const INT_MIN: i64 = i32::MIN as i64;

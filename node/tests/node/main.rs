@@ -12,6 +12,7 @@ mod cores;
 mod admin;
 mod clients;
 mod fairness;
+mod fields;
 mod gate;
 mod handshakes;
 mod hazards;

@@ -153,8 +153,8 @@ fn get_and_expire(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandErr
     let options = Options::parse(options, Kind::Get)?;
     check_count(count, fields, 1)?;
     let now_ms = cx.now_ms;
-    let time_ms = options.time_ms("hgetex", now_ms)?;
     let hash = look_to_change(cx, key)?;
+    let time_ms = options.time_ms("hgetex", now_ms)?;
     // Nothing fails below this line.
     let clears = matches!(options.time, Some(Time::Never));
     let is_over = time_ms.is_some_and(|time_ms| time_ms <= now_ms);

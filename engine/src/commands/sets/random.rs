@@ -70,7 +70,7 @@ fn pop(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
 /// As many different members as asked for, by chance, of more.
 fn draw<'a>(set: SetView<'a>, count: usize, prng: &mut Prng) -> Vec<Item<'a>> {
     assert!(count < set.len());
-    if set.len() / DRAWN_SHARE < count || !matches!(set, SetView::Table(..)) {
+    if set.len() / DRAWN_SHARE < count || set.is_packed() {
         let mut items = set.items();
         for place in 0..count {
             let other = place + prng.index(items.len() - place);
