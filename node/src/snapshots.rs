@@ -45,7 +45,7 @@ pub enum SnapshotOutput {
 }
 
 /// What became of it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum SnapshotEvent {
     /// The chunk is durable; its buffer comes back.
     ChunkWritten { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
