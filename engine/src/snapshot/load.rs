@@ -3,7 +3,7 @@
 use base::Map;
 use base::limits::STRING_SIZE_MAX;
 
-use super::record::{Reader, Tag};
+use super::record::{Heading, Reader, Tag};
 use crate::effect::DecodeError;
 use crate::keyspace::Keyspace;
 use crate::table::{Attributes, EntryBox};
@@ -71,7 +71,7 @@ impl SnapshotLoader {
 
     fn record(
         &mut self,
-        (tag, db, key, attributes): (Tag, u16, &[u8], Attributes),
+        (tag, db, key, attributes): Heading<'_>,
         reader: &mut Reader<'_>,
     ) -> Result<(), LoadError> {
         let size = key.len();

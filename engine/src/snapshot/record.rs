@@ -86,6 +86,12 @@ pub(super) fn encode_node(label: u64, content: Content<'_>, into: &mut Vec<u8>) 
     }
 }
 
+/// A record's tag, database, key, and what the key has besides its value.
+pub(super) type Heading<'a> = (Tag, u16, &'a [u8], Attributes);
+
+/// A member, its value and its time.
+pub(super) type MemberParts<'a> = (&'a [u8], &'a [u8], Option<u64>);
+
 /// Takes the parts of records off the front of a chunk.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
@@ -122,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `None` for a tag, a database or a form that there is not.
-    pub(super) fn head(&mut self) -> Result<Option<(Tag, u16, &'a [u8], Attributes)>, DecodeError> {
+    pub(super) fn head(&mut self) -> Result<Option<Heading<'a>>, DecodeError> {
         let [tag, db, flags, form] = self.array()?;
         let access = u32::from_le_bytes(self.array()?);
         let key = self.bytes()?;
@@ -142,8 +148,7 @@ impl<'a> Reader<'a> {
         Ok(Some((tag, db.into(), key, attributes)))
     }
 
-    /// A member, its value and its time.
-    pub(super) fn member(&mut self) -> Result<(&'a [u8], &'a [u8], Option<u64>), DecodeError> {
+    pub(super) fn member(&mut self) -> Result<MemberParts<'a>, DecodeError> {
         let flags = self.byte()?;
         let (member, value) = (self.bytes()?, self.bytes()?);
         Ok((member, value, self.time(flags)?))

@@ -192,7 +192,8 @@ proptest! {
             many.now_ms += passed_ms;
             let (mut of_one, mut of_many) = (one.execute(&words), many.execute(&words));
             // A draw is a draw, and KEYS promises no order.
-            if [&b"randomkey"[..], b"srandmember", b"hrandfield", b"zrandmember"].contains(&words[0]) {
+            let draws = [&b"randomkey"[..], b"srandmember", b"hrandfield", b"zrandmember"];
+            if draws.contains(&words[0]) {
                 of_one.reply.clear();
                 of_many.reply.clear();
             }
@@ -206,6 +207,12 @@ proptest! {
                 of_many.reply = sorted(&of_many.reply);
             }
             prop_assert_eq!(of_one.reply, of_many.reply);
+            // Within a slice a value moves as it is, to another it is put; a draw may come by
+            // another key that has expired.
+            let moves = [&b"rename"[..], b"renamenx", b"move", b"randomkey"];
+            if moves.contains(&words[0]) {
+                continue;
+            }
             of_one.effects.sort();
             of_many.effects.sort();
             of_many.effects.dedup();
