@@ -15,6 +15,7 @@ mod log_files;
 mod planted;
 mod recovery;
 mod replay;
+mod runner;
 mod serve;
 mod shell;
 mod wal_tool;

@@ -397,7 +397,7 @@ impl Slices {
         }
     }
 
-    /// Takes own slices out to lend them to `borrower`. Their open batches go with them.
+    /// Takes own slices out to lend them to `borrower`: another core, or this one for its runner.
     pub(crate) fn lend(
         &mut self,
         slices: &SliceSet,
@@ -463,6 +463,24 @@ impl Slices {
         if !group.is_settled() {
             group.note_interest(borrower, group.last());
         }
+        self.slices[at] = Some(slice);
+        self.spaces[at] = Some(space);
+        self.written.insert(id);
+    }
+
+    /// A slice of this core's comes back from its runner. What was executed on it is in its open
+    /// batch.
+    pub(crate) fn take_home(&mut self, lent: Lent) {
+        let Lent { mut slice, space, .. } = lent;
+        let id = slice.id;
+        let at = usize::from(id.0);
+        assert!(self.slices[at].is_none());
+        let group = self.groups[at].as_deref_mut().expect("the slice is this core's");
+        let borrower = group.lent_to.take();
+        assert!(borrower == Some(self.core), "it was lent to the runner");
+        assert!(slice.next == group.last().next());
+        slice.gate.settle(group.settled());
+        slice.lent_oldest_us = None;
         self.slices[at] = Some(slice);
         self.spaces[at] = Some(space);
         self.written.insert(id);

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::data_dir::{DataDir, Generation};
 use crate::exit::{Failure, Status};
 use crate::planted::planted;
+use crate::runner::Runner;
 use crate::shell::{Banner, Clients, Shell, Welcome};
 
 /// Parcels that may be under way from one core to another; a full ring delays its sender.
@@ -40,6 +41,7 @@ struct Work {
     start: CoreStart,
     port: Port<Parcel>,
     wakers: Vec<Waker>,
+    runner: Runner,
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
 }
@@ -113,7 +115,10 @@ impl Cores {
         let parts = starts.into_iter().zip(mesh(count, PARCELS_MAX));
         for ((work, thread), (start, port)) in self.threads.into_iter().zip(parts) {
             let (welcome, clients) = (Arc::clone(&welcome), Arc::clone(&clients));
-            let sent = work.send(Work { start, port, wakers: wakers.clone(), welcome, clients });
+            let core = port.own();
+            let runner = Runner::start(core, wakers[core].clone())?;
+            let wakers = wakers.clone();
+            let sent = work.send(Work { start, port, wakers, runner, welcome, clients });
             sent.map_err(|_| Failure::new(Status::Failed, "a core ended before its start"))?;
             ended.push(thread);
         }
@@ -174,10 +179,11 @@ fn open_ring(setup: &Setup) -> Result<(Ring, Opened), Failure> {
 }
 
 fn serve(mut ring: Ring, work: Work) -> Result<(), Failure> {
-    let Work { start: CoreStart { node, listeners }, port, wakers, welcome, clients } = work;
+    let Work { start, port, wakers, runner, welcome, clients } = work;
+    let CoreStart { node, listeners } = start;
     for waker in wakers {
         ring.add_peer(waker);
     }
     let node = planted(Node::new(node, runtime::now()));
-    Shell::new(node, ring, port, listeners, welcome, clients).run()
+    Shell::new(node, ring, port, listeners, runner, welcome, clients).run()
 }

@@ -490,6 +490,10 @@ fn cores(told: &Told<'_>, lines: &mut Lines) {
     lines.add("stalls", told.sum(|core| core.stats.stalls));
     let longest_us = told.cores.iter().map(|core| core.stats.stall_max_us).max();
     lines.add("stall_max_usec", longest_us.unwrap_or_default());
+    lines.add("cpu_stalls", told.sum(|core| core.stats.cpu_stalls));
+    let longest_us = told.cores.iter().map(|core| core.stats.cpu_stall_max_us).max();
+    lines.add("cpu_stall_max_usec", longest_us.unwrap_or_default());
+    lines.add("long_commands", told.sum(|core| core.stats.long_commands));
     lines.add("hops", told.sum(|core| core.stats.hops));
     lines.add("parcels", told.sum(|core| core.stats.parcels_sent));
     lines.add("loans", told.sum(|core| core.stats.loans));
