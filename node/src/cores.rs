@@ -127,7 +127,7 @@ impl Node {
     pub(crate) fn send_request(&mut self, request: &Request<'_>) {
         let owner = self.topology.owner(request.slice);
         if owner == self.core {
-            self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
+            self.wait_for_slice(request.to_waiting());
         } else {
             self.stats.hops += 1;
             self.outbox.to(owner).add_request(request);
@@ -145,21 +145,37 @@ impl Node {
         } else if self.is_here(&Scope::One(request.slice)) {
             self.execute_request(request, false, now);
         } else {
-            self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
+            self.wait_for_slice(request.to_waiting());
+        }
+    }
+
+    /// Keeps a request until its slice is here. While a long command has it, those with large
+    /// replies, which may be long too, do not come before the others.
+    fn wait_for_slice(&mut self, request: WaitingRequest) {
+        let slice = request.slice;
+        let is_away = !self.slices.is_here(slice) && self.slices.is_at_runner(slice);
+        if request.caller.is_patient && is_away {
+            self.put_off.push(request);
+        } else {
+            self.slices.group_mut(slice).queue.push_back(request);
         }
     }
 
     /// Goes on with what earlier turns put off.
     pub(crate) fn run_put_off(&mut self, now: Now) {
         self.share.owes_one = true;
-        while !self.put_off.is_empty() && self.share.admits() {
-            let request = self.put_off.pop().expect("there is one");
+        // Whose slice is away waits for that; and a request that takes it away is the last on it.
+        while self.put_off.has_ready(|slice| self.is_here(&Scope::One(slice)))
+            && self.share.admits()
+        {
+            let mut put_off = std::mem::take(&mut self.put_off);
+            let request = put_off.pop(|slice| self.is_here(&Scope::One(slice)));
+            self.put_off = put_off;
+            let request = request.expect("there is one");
             if self.is_behind(request.address, request.slice) {
                 self.stall(request, None);
-            } else if self.is_here(&Scope::One(request.slice)) {
-                self.execute_waiting(&request, false, now);
             } else {
-                self.slices.group_mut(request.slice).queue.push_back(request);
+                self.execute_waiting(&request, false, now);
             }
         }
     }
@@ -630,7 +646,8 @@ impl Node {
         let (mut put_off, mut clients) = (Vec::new(), Set::default());
         for request in queue {
             let client = request.address.client();
-            if clients.contains(&client) || (request.caller.is_patient && self.share.is_full()) {
+            let is_full = self.share.is_full() || !self.slices.is_here(request.slice);
+            if clients.contains(&client) || (request.caller.is_patient && is_full) {
                 clients.insert(client);
                 put_off.push(request);
             } else if self.is_behind(request.address, request.slice) {

@@ -21,9 +21,11 @@ use std::collections::VecDeque;
 use base::{ConnectionId, CoreId, Now, Prng, SliceId};
 use engine::{Notes, Space, Spaces};
 
+use crate::caller::Caller;
 use crate::circumstances::Circumstances;
 use crate::clients::{queue_flush, queue_run};
 use crate::cores::Home;
+use crate::event::Pending;
 use crate::execute::{Admission, EffectCounts, Scope, Task};
 use crate::job::{Job, Work};
 use crate::loans::Session as Loan;
@@ -33,8 +35,6 @@ use crate::reply::ReplyWriter;
 use crate::room::Waiter;
 use crate::slice::{Lent, Slice};
 use crate::tally::Who;
-use crate::caller::Caller;
-use crate::event::Pending;
 use crate::topology::SliceSet;
 
 /// A long command with its slices. Owner: whoever has it; it moves.
@@ -156,8 +156,9 @@ impl Node {
         now: Now,
     ) {
         assert!(self.may_launch());
-        let hidden = self.spare_size(task.scope, task.admission).min(HIDDEN_ROOM);
-        let spare = if matches!(task.scope, Scope::Many(_)) { hidden } else { 0 };
+        let hidden = self.spare_size(task.scope, task.admission).saturating_sub(room);
+        let is_many = matches!(task.scope, Scope::Many(_));
+        let spare = if is_many { hidden.min(HIDDEN_ROOM) } else { 0 };
         let margin = crate::execute::ROOM_MARGIN;
         let needed = if room + spare == 0 { 0 } else { (room + spare) as u64 + margin };
         self.loans.keep(self.core, needed);

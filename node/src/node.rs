@@ -27,6 +27,7 @@ use crate::clients::{RELIEF_US, queue_flush, queue_run};
 use crate::config::Config;
 use crate::event::{Event, Output, Pending};
 use crate::eviction::Eviction;
+use crate::execute::Scope;
 use crate::expiry_cycle::ExpiryCycle;
 use crate::idle::IdleCheck;
 use crate::latency::LatencyLog;
@@ -350,7 +351,7 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<u64> {
         let rule = self.output_rule();
         if !self.runnable.is_empty()
-            || !self.put_off.is_empty()
+            || self.put_off.has_ready(|slice| self.is_here(&Scope::One(slice)))
             || self.room.is_new()
             || self.stalled.is_granted()
             || self.has_long_to_do()

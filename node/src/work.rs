@@ -93,9 +93,10 @@ impl Node {
             }
             Effort::Scan => scan_count(task.args).saturating_mul(KEY_NS),
             Effort::Matrix => {
-                let mut sizes = task.command.keys(task.args).map(|key| {
-                    self.entry_of(task, key).map_or(0, |entry| entry.size() as u64)
-                });
+                let mut sizes = task
+                    .command
+                    .keys(task.args)
+                    .map(|key| self.entry_of(task, key).map_or(0, |entry| entry.size() as u64));
                 let (first, second) = (sizes.next().unwrap_or(0), sizes.next().unwrap_or(0));
                 first.saturating_mul(second).saturating_mul(CELL_NS)
             }
@@ -132,9 +133,8 @@ fn visit_ns(entry: Entry<'_>) -> u64 {
 fn range_size(args: Args<'_>, start: usize, last: usize) -> u64 {
     let position = |at: usize| args.get(at).and_then(|word| parse_integer(word));
     // By score or by name the arguments are no positions, and there are others behind them.
-    let is_by = |word: &&[u8]| {
-        word.eq_ignore_ascii_case(b"byscore") || word.eq_ignore_ascii_case(b"bylex")
-    };
+    let is_by =
+        |word: &&[u8]| word.eq_ignore_ascii_case(b"byscore") || word.eq_ignore_ascii_case(b"bylex");
     if args.iter().skip(last + 1).any(is_by) {
         return 0;
     }

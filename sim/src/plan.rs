@@ -63,8 +63,7 @@ impl Plan {
             output_size_pause: [4 * KIB as usize, 64 * 1024, 64 * 1024 * 1024][prng.index(3)],
             memory_durability_age_us: [2_000, 100_000, 1_000_000][prng.index(3)],
             // Of its own stream, so that what else a seed draws is as it was.
-            long_command_ns: [u64::MAX, 250_000, 400, 0]
-                [Prng::from_seed(seed ^ 0x10f6).index(4)],
+            long_command_ns: [u64::MAX, 250_000, 400, 0][Prng::from_seed(seed ^ 0x10f6).index(4)],
             clients: 4 + prng.index(7),
             pipeline_max: [1, 5, 20][prng.index(3)],
             write_us: [50, 200, 2_000][prng.index(3)],

@@ -133,11 +133,11 @@ impl CoreFacts {
     pub(crate) fn of(node: &Node, with_histograms: bool, now: Now) -> Self {
         let mut keys = vec![(0, 0); usize::from(DATABASES)];
         let mut dataset = 0;
-        for space in node.slices.spaces() {
-            dataset += space.keyspace.used_bytes();
-            for (database, keys) in (0..).zip(&mut keys) {
-                keys.0 += space.keyspace.len(database) as u64;
-                keys.1 += space.keyspace.expires(database) as u64;
+        for counts in node.slices.counts() {
+            dataset += counts.used_bytes;
+            for (sum, of_slice) in keys.iter_mut().zip(counts.keys) {
+                sum.0 += of_slice.0;
+                sum.1 += of_slice.1;
             }
         }
         let slices = node.topology.slices_of(node.core).map(|slice| {

@@ -277,8 +277,7 @@ impl World {
     pub fn run_until_asleep(&mut self) {
         for _ in 0..TURNS_MAX {
             let is_running = self.long.is_some() && !self.runner_stalls;
-            let has_completions =
-                !self.pending.is_empty() || !self.frames.is_empty() || is_running;
+            let has_completions = !self.pending.is_empty() || !self.frames.is_empty() || is_running;
             let is_due = self.node.poll_timeout().is_some_and(|at| at <= self.now.monotonic_us);
             if !has_completions && !is_due && !self.is_woken {
                 return;

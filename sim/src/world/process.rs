@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use base::{CoreId, SliceId};
-use node::{LogReplay, LongJob, Node, NodeStart, Parcel, SliceReplay, SliceStart, Topology, settle_replays};
+use node::{
+    LogReplay, LongJob, Node, NodeStart, Parcel, SliceReplay, SliceStart, Topology, settle_replays,
+};
 use wal::{HardState, Recovered};
 
 use super::{Happening, Stage, World};
