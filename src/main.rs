@@ -16,6 +16,7 @@ mod log_files;
 mod planted;
 mod recovery;
 mod replay;
+mod runner;
 mod serve;
 mod shell;
 mod snapshots;

@@ -26,6 +26,9 @@ use cores::{CoreStart, Cores};
 /// An idle log is sealed after this long: microseconds.
 const SEAL_AFTER_US: u64 = 5_000;
 
+/// A command that is likely to take longer runs beside its core: half of what a turn may take.
+const LONG_COMMAND_NS: u64 = 250_000;
+
 /// Serves until a signal or a failure.
 pub fn run(config: &Config) -> Result<Status, Failure> {
     log_to_stderr(config.loglevel);
@@ -193,6 +196,7 @@ fn node_config(
         output_size_pause: base::limits::OUTPUT_SIZE_PAUSE,
         output_budget: base::limits::OUTPUT_BUDGET / usize::from(topology.cores()),
         entry_size_max: base::limits::ENTRY_SIZE_MAX,
+        long_command_ns: LONG_COMMAND_NS,
         given: config.given.clone(),
         stopwatch,
         cpu_times,

@@ -24,9 +24,13 @@ use wal::{Halt, IoError, Operation};
 use crate::config;
 use crate::exit::{Failure, Status};
 use crate::housekeeping::{Cargo, SnapshotEvent, SnapshotWriter};
+use crate::runner::Runner;
 
 /// How soon a parcel that found its ring full is tried again: microseconds.
 const LATE_US: u64 = 50;
+
+/// A turn that took less by the clock cannot have taken more of a processor: microseconds.
+const CPU_TIME_WORTH_US: u64 = 250;
 
 /// So many freed bytes are worth giving back.
 const FREED_SIZE: usize = 64 * 1024 * 1024;
@@ -42,6 +46,7 @@ pub struct Shell {
     to_wake: Vec<bool>,
     /// Bound, and accepted from once every core is ready.
     listeners: Vec<TcpListener>,
+    runner: Runner,
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
     snapshots: SnapshotWriter<Desk<Cargo>>,
@@ -112,6 +117,7 @@ impl Shell {
         ring: Ring,
         port: Port<Parcel>,
         listeners: Vec<TcpListener>,
+        runner: Runner,
         welcome: Arc<Welcome>,
         clients: Arc<Clients>,
         snapshots: SnapshotWriter<Desk<Cargo>>,
@@ -124,6 +130,7 @@ impl Shell {
             to_wake: vec![false; port.cores()],
             port,
             listeners,
+            runner,
             welcome,
             clients,
             snapshots,
@@ -139,7 +146,11 @@ impl Shell {
         // The last parcels of a node that is done still have to reach the others.
         while !is_done || self.is_late() {
             let now = runtime::now();
+            let cpu_us = runtime::thread_cpu_us();
             self.take_parcels(now);
+            if let Some(job) = self.runner.poll() {
+                self.node.handle(Event::Ran(job), now);
+            }
             self.take_events(now)?;
             self.take_snapshot_events(now);
             self.node.close_turn(now);
@@ -149,6 +160,9 @@ impl Shell {
             self.wake_others();
             let time_us = runtime::now().monotonic_us.saturating_sub(now.monotonic_us);
             self.node.note_turn_time(time_us);
+            if CPU_TIME_WORTH_US < time_us {
+                self.node.note_turn_cpu_time(runtime::thread_cpu_us() - cpu_us);
+            }
             self.give_memory_back();
             let deadline = if is_done { Some(now.monotonic_us + LATE_US) } else { self.deadline() };
             self.sleep(deadline)?;
@@ -227,7 +241,7 @@ impl Shell {
 
     /// True if the node is done.
     fn carry_out(&mut self) -> Result<bool, Failure> {
-        let Self { node, ring, port, late, to_wake, snapshots, .. } = self;
+        let Self { node, ring, port, late, to_wake, runner, snapshots, .. } = self;
         for (to, late) in late.iter_mut().enumerate() {
             while let Some(parcel) = late.pop_front() {
                 to_wake[to] = true;
@@ -257,6 +271,7 @@ impl Shell {
                         late[to].push_back(parcel);
                     }
                 }
+                Output::Run(job) => runner.submit(job),
                 Output::RewriteConfig { file, settings } => {
                     // An administrator asks for it, and may wait for the disk; so may who shares
                     // the core.

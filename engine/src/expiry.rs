@@ -28,7 +28,8 @@ impl Expired {
         self.keys + self.fields == 0
     }
 
-    fn add(&mut self, other: Self) {
+    /// Both.
+    pub fn add(&mut self, other: Self) {
         self.keys += other.keys;
         self.fields += other.fields;
         self.is_more |= other.is_more;

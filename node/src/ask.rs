@@ -183,16 +183,11 @@ impl Node {
                 }
                 AnswerBody::IsSo(true)
             }
-            Question::Digest => {
-                let mut digest = 0;
-                let mut keys = 0;
-                for space in self.slices.spaces() {
-                    digest ^= space.keyspace.digest();
-                    keys += (0..DATABASES).map(|db| space.keyspace.len(db)).sum::<usize>();
-                }
-                let gates = self.open_gates();
-                return Some(Answer { body: AnswerBody::Digest { digest, keys }, gates });
+            Question::Digest if !self.slices.are_here() => {
+                self.defer(id, Until::Here, None);
+                return None;
             }
+            Question::Digest => return Some(self.digest_all()),
             Question::Save { waits } => {
                 let is_new = self.begin_save(now);
                 if *waits && is_new {
@@ -231,6 +226,17 @@ impl Node {
             Question::ResetLatency(events) => AnswerBody::Count(self.latency.reset(events)),
         };
         Some(Answer { body, gates: Gates::new() })
+    }
+
+    /// What is in this core's slices, which are all here.
+    pub(crate) fn digest_all(&self) -> Answer {
+        let mut digest = 0;
+        let mut keys = 0;
+        for space in self.slices.spaces() {
+            digest ^= space.keyspace.digest();
+            keys += (0..DATABASES).map(|db| space.keyspace.len(db)).sum::<usize>();
+        }
+        Answer { body: AnswerBody::Digest { digest, keys }, gates: self.open_gates() }
     }
 
     /// What settles last of everything executed on this core's slices.

@@ -165,6 +165,7 @@ impl Node {
             Some(Held::Room { needed }) => self.room.push(Waiter::Client(session.id), needed),
             Some(Held::Output) => self.stuck.push(session.id),
             Some(Held::Pause) => self.pause.hold(session.id),
+            Some(Held::Runner) => self.long.waiters.push_back(Waiter::Client(session.id)),
         }
         if session.ended && session.held.is_none() {
             session.client.closing = true;
@@ -224,6 +225,7 @@ impl Node {
                         Flow::NeedsVacancies => Held::Vacancies,
                         Flow::NeedsAnswers => Held::Answers,
                         Flow::NeedsUnpause => Held::Pause,
+                        Flow::NeedsRunner => Held::Runner,
                     };
                     // It is decoded again when its time has come.
                     drop(words);
@@ -337,6 +339,7 @@ impl Node {
             self.input_size -= session.counted_input;
             session.replies.clear(&mut self.pool);
             self.room.remove(Waiter::Client(id));
+            self.long.forget(id);
         }
     }
 

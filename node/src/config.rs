@@ -21,6 +21,8 @@ pub struct Config {
     pub output_budget: usize,
     /// The most one entry of the log may hold, and so one command may write.
     pub entry_size_max: usize,
+    /// A command that is likely to take longer than this runs beside the core: nanoseconds.
+    pub long_command_ns: u64,
     /// Settings that were configured, by name; they were checked.
     pub given: Vec<(String, Vec<u8>)>,
     /// Directives that only take effect at the start and their values, for CONFIG GET.

@@ -18,7 +18,31 @@ use crate::reply::ReplyWriter;
 use crate::room::Waiter;
 use crate::session::Held;
 use crate::slice::Lent;
+use crate::slices::Slices;
 use crate::tally::Who;
+use crate::topology::SliceSet;
+
+/// What became of a job in its session.
+enum JobEnd {
+    Done,
+    /// It needs another session, in which so many bytes may be logged.
+    NeedsRoom {
+        needed: u64,
+    },
+    /// It needs a session of its own, to leave with its slices.
+    Long {
+        room: usize,
+    },
+}
+
+/// What slices come home from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Home {
+    /// A session, which is over with that.
+    Session,
+    /// A long command, whose session is over already.
+    Kept,
+}
 
 impl Node {
     /// Takes what another core sent. While recovery is not over it waits.
@@ -59,9 +83,16 @@ impl Node {
                 self.grant_loans(now);
             }
             Message::Granted(grant) => self.take_grant(grant, now),
-            Message::Returned(lent) => {
+            Message::Returned { lent, home } => {
                 self.take_back(lent, now);
-                self.loans.release(from);
+                match home {
+                    Home::Session => self.loans.release(from),
+                    Home::Kept => self.loans.end_kept(from),
+                }
+                self.grant_loans(now);
+            }
+            Message::Kept => {
+                self.loans.keep_on(from);
                 self.grant_loans(now);
             }
             Message::Vouched(transaction) => self.transactions.note_voucher(transaction),
@@ -96,7 +127,7 @@ impl Node {
     pub(crate) fn send_request(&mut self, request: &Request<'_>) {
         let owner = self.topology.owner(request.slice);
         if owner == self.core {
-            self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
+            self.wait_for_slice(request.to_waiting());
         } else {
             self.stats.hops += 1;
             self.outbox.to(owner).add_request(request);
@@ -114,21 +145,37 @@ impl Node {
         } else if self.is_here(&Scope::One(request.slice)) {
             self.execute_request(request, false, now);
         } else {
-            self.slices.group_mut(request.slice).queue.push_back(request.to_waiting());
+            self.wait_for_slice(request.to_waiting());
+        }
+    }
+
+    /// Keeps a request until its slice is here. While a long command has it, those with large
+    /// replies, which may be long too, do not come before the others.
+    fn wait_for_slice(&mut self, request: WaitingRequest) {
+        let slice = request.slice;
+        let is_away = !self.slices.is_here(slice) && self.slices.is_at_runner(slice);
+        if request.caller.is_patient && is_away {
+            self.put_off.push(request);
+        } else {
+            self.slices.group_mut(slice).queue.push_back(request);
         }
     }
 
     /// Goes on with what earlier turns put off.
     pub(crate) fn run_put_off(&mut self, now: Now) {
         self.share.owes_one = true;
-        while !self.put_off.is_empty() && self.share.admits() {
-            let request = self.put_off.pop().expect("there is one");
+        // Whose slice is away waits for that; and a request that takes it away is the last on it.
+        while self.put_off.has_ready(|slice| self.is_here(&Scope::One(slice)))
+            && self.share.admits()
+        {
+            let mut put_off = std::mem::take(&mut self.put_off);
+            let request = put_off.pop(|slice| self.is_here(&Scope::One(slice)));
+            self.put_off = put_off;
+            let request = request.expect("there is one");
             if self.is_behind(request.address, request.slice) {
                 self.stall(request, None);
-            } else if self.is_here(&Scope::One(request.slice)) {
-                self.execute_waiting(&request, false, now);
             } else {
-                self.slices.group_mut(request.slice).queue.push_back(request);
+                self.execute_waiting(&request, false, now);
             }
         }
     }
@@ -164,6 +211,11 @@ impl Node {
                 self.behind_batch.push(Waiter::Request(number));
             }
             Executed::NeedsTurn => self.stall(request.to_waiting(), Some(0)),
+            Executed::Long { room } if self.may_launch() => self.launch(&task, address, room, now),
+            Executed::Long { .. } => {
+                let number = self.stalled.push(request.to_waiting(), true);
+                self.long.waiters.push_back(Waiter::Request(number));
+            }
         }
         out.clear();
         self.scratch = out;
@@ -201,9 +253,13 @@ impl Node {
     }
 
     /// Sends a reply to the client it is for, wherever that is.
-    fn send_reply(&mut self, address: ReturnAddress, out: &mut Vec<u8>, gates: Gates) {
+    pub(crate) fn send_reply(&mut self, address: ReturnAddress, out: &mut Vec<u8>, gates: Gates) {
         if address.core == self.core {
-            self.deliver(address, Body::Small(out), gates);
+            let body = match out.len() < net::CHUNK_SIZE {
+                true => Body::Small(out),
+                false => Body::Large(std::mem::take(out)),
+            };
+            self.deliver(address, body, gates);
             return;
         }
         self.note_interest(address.core, &gates);
@@ -261,7 +317,9 @@ impl Node {
         let Self { loans, sessions, .. } = self;
         let sent_ahead =
             |id| sessions.get(id).is_some_and(|session| session.jobs < session.replies.vacant());
-        if loans.open_session(|id| rule.claim(sessions.get(id)), sent_ahead) {
+        let opened = (self.long.is_free() && loans.open_long_session(sent_ahead))
+            || loans.open_session(|id| rule.claim(sessions.get(id)), sent_ahead);
+        if opened {
             if self.loans.is_complete() {
                 // An EXEC of nothing needs no slices.
                 let loan = self.loans.take_session();
@@ -284,8 +342,11 @@ impl Node {
     }
 
     /// Gives this core's slices to the session whose turn it is, if there is one.
-    fn grant_loans(&mut self, now: Now) {
-        while let Some(request) = self.loans.first_request() {
+    pub(crate) fn grant_loans(&mut self, now: Now) {
+        let are_here = |own: &Slices, slices: &SliceSet| slices.iter().all(|one| own.is_here(one));
+        while let Some((at, request)) =
+            self.loans.first_request(|slices| are_here(&self.slices, slices))
+        {
             let LoanRequest { borrower, slices, room, clients } = request.clone();
             // What the clients sent before comes before.
             let is_early = self.stalled.has_any(borrower, &clients, &slices)
@@ -294,7 +355,7 @@ impl Node {
                 return;
             }
             // What is executed and not yet logged has its room already.
-            let needed = room + self.slices.unlogged_size() as u64;
+            let needed = room + self.loans.kept_room() + self.slices.unlogged_size() as u64;
             let fits = needed <= self.wal.room();
             let refusal = if fits { None } else { self.wal.refuses_room(needed) };
             let refusal = refusal.map(ToString::to_string);
@@ -303,7 +364,7 @@ impl Node {
                 self.wal.request_room(needed);
                 return;
             }
-            self.loans.grant_first(if refusal.is_none() { room } else { 0 });
+            self.loans.grant(at, if refusal.is_none() { room } else { 0 });
             if borrower == self.core {
                 self.note_grant(self.core, refusal, now);
             } else {
@@ -338,6 +399,10 @@ impl Node {
     fn run_session_jobs(&mut self, mut loan: Loan, now: Now) {
         self.stats.loans += 1;
         self.start_lap();
+        if loan.is_long {
+            self.run_long_session(loan, now);
+            return;
+        }
         let refusal = loan.refusal.take();
         let admission = Admission::Lent { room: loan.room(), refusal: refusal.as_deref() };
         let mut jobs = std::mem::take(&mut loan.jobs);
@@ -347,14 +412,48 @@ impl Node {
         self.loans.note_session(was_cut);
         jobs.append(&mut patient);
         self.loans.return_jobs(jobs);
+        self.end_session(&loan, now);
+    }
+
+    /// The one job of a session for it leaves with the slices, if it is still long.
+    fn run_long_session(&mut self, mut loan: Loan, now: Now) {
+        let mut job = loan.jobs.pop_front().expect("a session for a job has it");
+        let refusal = loan.refusal.clone();
+        let admission = Admission::Lent { room: loan.room(), refusal: refusal.as_deref() };
+        match self.run_job(&mut job, admission, now) {
+            JobEnd::Done => {}
+            JobEnd::NeedsRoom { needed } => {
+                job.room = job.room.max(needed);
+                self.loans.add_long(job, true);
+            }
+            JobEnd::Long { room } if self.long.is_free() => {
+                self.launch_job(&loan, job, room, now);
+                self.grant_loans(now);
+                return;
+            }
+            JobEnd::Long { .. } => self.loans.add_long(job, true),
+        }
+        self.end_session(&loan, now);
+    }
+
+    /// Gives back what the session had.
+    fn end_session(&mut self, loan: &Loan, now: Now) {
         let Self { slices, transactions, planted, .. } = self;
         slices.close(transactions, now, planted);
+        let is_foreign = |slice: &SliceId| self.topology.owner(*slice) != self.core;
+        let foreign: Vec<SliceId> = loan.slices().iter().filter(is_foreign).collect();
+        let has_own = foreign.len() < loan.slices().len();
+        self.return_slices(foreign, Home::Session);
+        if has_own {
+            self.loans.release(self.core);
+        }
+    }
+
+    /// Gives slices back to the cores that lent them.
+    pub(crate) fn return_slices(&mut self, slices: Vec<SliceId>, home: Home) {
         let mut returned: Vec<(CoreId, Vec<Lent>)> = Vec::new();
-        for slice in loan.slices().iter() {
+        for slice in slices {
             let owner = self.topology.owner(slice);
-            if owner == self.core {
-                continue;
-            }
             let lent = self.slices.give_back(slice);
             match returned.last_mut() {
                 Some((core, slices)) if *core == owner => slices.push(lent),
@@ -365,38 +464,48 @@ impl Node {
             }
         }
         for (owner, lent) in returned {
-            self.outbox.to(owner).add_message(Message::Returned(lent));
-        }
-        if loan.slices().iter().any(|slice| self.topology.owner(slice) == self.core) {
-            self.loans.release(self.core);
+            self.outbox.to(owner).add_message(Message::Returned { lent, home });
         }
     }
 
     /// Runs jobs until one of them has no room, or their replies are enough. True if they are.
     fn run_jobs(&mut self, jobs: &mut VecDeque<Job>, admission: Admission<'_>, now: Now) -> bool {
         let before = self.share.replied;
+        let (mut behind, mut is_cut) = (VecDeque::new(), false);
         while let Some(mut job) = jobs.pop_front() {
-            if let Some(needed) = self.run_job(&mut job, admission, now) {
-                job.room = job.room.max(needed);
-                jobs.push_front(job);
-                return false;
+            if self.loans.is_behind_long(job.address.connection) {
+                behind.push_back(job);
+                continue;
+            }
+            match self.run_job(&mut job, admission, now) {
+                JobEnd::Done => {}
+                JobEnd::Long { .. } => self.loans.add_long(job, false),
+                JobEnd::NeedsRoom { needed } => {
+                    job.room = job.room.max(needed);
+                    jobs.push_front(job);
+                    break;
+                }
             }
             if before + SESSION_REPLIES_SIZE <= self.share.replied && !jobs.is_empty() {
-                return true;
+                is_cut = true;
+                break;
             }
         }
-        false
+        // They came before what is left of the same clients.
+        behind.append(jobs);
+        *jobs = behind;
+        is_cut
     }
 
-    /// Runs one job. Returns the bytes of room it needs if it cannot run in this session.
-    fn run_job(&mut self, job: &mut Job, admission: Admission<'_>, now: Now) -> Option<u64> {
+    /// Runs one job, unless it cannot run in this session.
+    fn run_job(&mut self, job: &mut Job, admission: Admission<'_>, now: Now) -> JobEnd {
         let ReturnAddress { connection, ticket, .. } = job.address;
         // A client that is gone asks for nothing.
         let Some(mut session) = self.sessions.take(connection) else {
             if let Work::Exec { watching: Some(watching), .. } = &job.work {
                 self.forget_watches(watching);
             }
-            return None;
+            return JobEnd::Done;
         };
         // As it was asked; what the client asks for behind it may have changed the level by now.
         let durability = match &job.work {
@@ -446,7 +555,8 @@ impl Node {
                 executed
             }
         };
-        let needed = match executed {
+        let end = match executed {
+            Executed::Long { room } => JobEnd::Long { room },
             Executed::Done(gates) => {
                 self.share.replied += out.len();
                 if session.is_slow() {
@@ -462,10 +572,10 @@ impl Node {
                 if self.pubsub.has_deliveries() {
                     self.deliver_published(Some(&mut session), now);
                 }
-                None
+                JobEnd::Done
             }
             // A batch that is full is closed with the session.
-            Executed::NeedsBatch | Executed::NeedsTurn => Some(0),
+            Executed::NeedsBatch | Executed::NeedsTurn => JobEnd::NeedsRoom { needed: 0 },
             Executed::NeedsRoom { needed } => {
                 if self.config.entry_size_max as u64 <= needed {
                     if let Work::Exec { watching: Some(watching), .. } = &job.work {
@@ -475,9 +585,9 @@ impl Node {
                         RequestError::Static("ERR the write is larger than the largest log entry");
                     ReplyWriter::new(&mut out, session.client.protocol).error_bytes(&error.text());
                     self.finish_job(&mut session, ticket, &mut out, &[]);
-                    None
+                    JobEnd::Done
                 } else {
-                    Some(needed)
+                    JobEnd::NeedsRoom { needed }
                 }
             }
         };
@@ -485,10 +595,10 @@ impl Node {
         self.scratch = out;
         queue_flush(&mut self.flush, &mut session);
         self.sessions.put_back(session);
-        needed
+        end
     }
 
-    fn finish_job(
+    pub(crate) fn finish_job(
         &mut self,
         session: &mut crate::session::Session,
         ticket: Ticket,
@@ -517,6 +627,11 @@ impl Node {
         for one in lent {
             self.slices.take_back(one, &mut self.transactions, &mut self.outbox);
         }
+        self.run_queues(ids, now);
+    }
+
+    /// What waited for these slices runs: they are here again.
+    pub(crate) fn run_queues(&mut self, ids: Vec<SliceId>, now: Now) {
         let unwatched = std::mem::take(&mut self.unwatched);
         for (slice, watch) in unwatched {
             self.note_unwatched(watch, vec![slice]);
@@ -533,11 +648,16 @@ impl Node {
         let (mut put_off, mut clients) = (Vec::new(), Set::default());
         for request in queue {
             let client = request.address.client();
-            if clients.contains(&client) || (request.caller.is_patient && self.share.is_full()) {
+            let is_full = self.share.is_full() || !self.slices.is_here(request.slice);
+            if clients.contains(&client) || (request.caller.is_patient && is_full) {
                 clients.insert(client);
                 put_off.push(request);
             } else if self.is_behind(request.address, request.slice) {
                 self.stall(request, None);
+            } else if !self.slices.is_here(request.slice) {
+                // A long one took the slice away again.
+                let slice = request.slice;
+                self.slices.group_mut(slice).queue.push_back(request);
             } else {
                 self.execute_waiting(&request, false, now);
             }

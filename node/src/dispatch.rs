@@ -44,6 +44,8 @@ pub(crate) enum Flow {
     NeedsAnswers,
     /// Nothing was executed: CLIENT PAUSE must end.
     NeedsUnpause,
+    /// Nothing was executed: the runner must be free.
+    NeedsRunner,
 }
 
 /// Replies of one client that may be under way from other cores.
@@ -411,14 +413,22 @@ impl Node {
                 self.finish_call(command, args, Who::Own(&session.client), failed, now);
                 Flow::Done
             }
-            executed
-            @ (Executed::NeedsRoom { .. } | Executed::NeedsBatch | Executed::NeedsTurn) => {
+            executed @ (Executed::NeedsRoom { .. }
+            | Executed::NeedsBatch
+            | Executed::NeedsTurn
+            | Executed::Long { .. }) => {
                 session.replies.restart();
                 session.replies.commit(&[], &mut self.pool);
                 match executed {
                     Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
                     Executed::NeedsBatch => Flow::NeedsBatch,
                     Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
+                    Executed::Long { room } if self.may_launch() => {
+                        let address = self.reserve(session);
+                        self.launch(&task, address, room, now);
+                        Flow::Done
+                    }
+                    Executed::Long { .. } => Flow::NeedsRunner,
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use base::{ConnectionId, CoreId};
 
+use crate::long::LongJob;
 use crate::parcel::Parcel;
 use crate::snapshots::{SnapshotEvent, SnapshotOutput};
 
@@ -35,6 +36,8 @@ pub enum Event<'a> {
     Parcel { from: CoreId, parcel: Box<Parcel> },
     /// What became of a `Snapshot`.
     Snapshot(SnapshotEvent),
+    /// A `Run` has run.
+    Ran(Box<LongJob>),
     /// A `RewriteConfig` is done, or why it is not.
     ConfigRewritten { result: Result<(), String> },
     /// Finish what was accepted, then exit.
@@ -62,6 +65,8 @@ pub enum Output<'a> {
     Parcel { to: CoreId, parcel: Box<Parcel>, wake: bool },
     /// Something for the files of a snapshot; done beside the core, and told when done.
     Snapshot(SnapshotOutput),
+    /// Run this beside the core, whatever time it takes, and hand it back with `Ran`.
+    Run(Box<LongJob>),
     /// Write these settings into the configuration file, and tell with `ConfigRewritten`.
     RewriteConfig { file: String, settings: Vec<InForce> },
     /// Everything acknowledged is durable and everything sent has left: exit with success.
@@ -72,6 +77,7 @@ pub enum Output<'a> {
 #[derive(Debug)]
 pub(crate) enum Pending {
     Snapshot(SnapshotOutput),
+    Run(Box<LongJob>),
     Listen,
     Send { id: ConnectionId, buffer: Vec<u8> },
     Close { id: ConnectionId },

@@ -4,12 +4,12 @@
 //! of those keys, errors included, because an error too tells what was seen (PROTOCOL F22).
 
 use base::{Gate, LogIndex, Now, SliceId};
-use engine::{AccessMode, Args, Command, ExpiryLimit, ReadCx, WriteCx, slot_of};
+use engine::{AccessMode, Args, Command, slot_of};
 
 use crate::caller::Caller;
+use crate::circumstances::Circumstances;
 use crate::durability::Durability;
 use crate::error::RequestError;
-use crate::expiry_cycle::DELETE_OVERHEAD;
 use crate::node::Node;
 use crate::parcel::Gates;
 use crate::planted::Plant;
@@ -56,6 +56,9 @@ pub(crate) enum Executed {
     NeedsBatch,
     /// Nothing was executed: the next turn goes on with what must happen first.
     NeedsTurn,
+    /// Nothing was executed: it takes too long for a core, and has its place beside it. It may log
+    /// `room` bytes there.
+    Long { room: usize },
 }
 
 /// Headers of the entries and their records, and the hard state that may share their frame: bytes.
@@ -156,62 +159,41 @@ impl Node {
         }
 
         let before = self.effect_counts(task.scope);
-        // What writes while clients are paused takes the key's place, or what began the pause is
-        // still under way.
-        let hides = !is_write && self.is_pausing(now);
-        let access = AccessMode {
-            policy: self.settings.memory_policy.access_policy(),
-            touches: task.caller.touches,
-        };
-        let (db, notify_classes) = (task.caller.database, self.notify_classes);
+        let may_leave = !matches!(task.admission, Admission::Sure { .. });
+        if may_leave && self.config.long_command_ns <= self.work_ns(task) {
+            return Ok(Executed::Long { room: if expires { size } else { 0 } });
+        }
+        let circumstances = self.circumstances(task, expires, now_ms, now);
         let Self { slices, prng, notes, .. } = self;
-        let mut spaces = match task.scope {
+        let spaces = match task.scope {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        let mut expired = engine::Expired::default();
-        if expires {
-            let Task { command, args, .. } = *task;
-            let hide = if hides { engine::hide } else { engine::expire };
-            expired = hide(&mut spaces, command, args, db, now_ms, notify_classes, notes);
-        }
-        let mut reply = ReplyWriter::new(out, task.caller.protocol);
-        let result = match task.run {
-            engine::Run::Read(handler) | engine::Run::ReadAll(handler) => {
-                let mut cx = ReadCx {
-                    spaces: &spaces,
-                    db,
-                    now_ms,
-                    access,
-                    notify_classes,
-                    prng,
-                    notes,
-                    reply: &mut reply,
-                };
-                handler(&mut cx, task.args)
-            }
-            engine::Run::Write(handler) | engine::Run::WriteAll(handler) => {
-                let mut cx = WriteCx {
-                    spaces,
-                    db,
-                    now_ms,
-                    access,
-                    notify_classes,
-                    prng,
-                    notes,
-                    reply: &mut reply,
-                };
-                handler(&mut cx, task.args)
-            }
-            engine::Run::Plain(handler) => {
-                handler(&mut reply);
-                Ok(())
-            }
-            engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
-            engine::Run::Varying { .. } => unreachable!("the arguments told how it runs"),
+        let mut reply = match may_leave && !is_write {
+            true => ReplyWriter::limited(out, task.caller.protocol),
+            false => ReplyWriter::new(out, task.caller.protocol),
         };
+        let (expired, result) = circumstances.perform(spaces, task.args, prng, notes, &mut reply);
         self.stats.note_expired(expired);
-        self.delete_hidden(task, hides, now_ms);
+        if reply.is_full() {
+            self.notes.hidden.clear();
+            self.notes.also_seen.clear();
+            self.notes.lookups = engine::Lookups::default();
+            // What had expired is gone all the same.
+            let gates = self.note_outcome(task, before, now);
+            self.take_events(&gates);
+            return Ok(Executed::Long { room: 0 });
+        }
+        if !self.notes.hidden.is_empty() {
+            let spare = self.spare_size(task.scope, task.admission);
+            let Self { slices, notes, .. } = self;
+            let mut spaces = match task.scope {
+                Scope::One(slice) => slices.one(*slice),
+                Scope::Many(_) => slices.many(),
+            };
+            let expired = circumstances.delete_hidden(&mut spaces, notes, spare);
+            self.stats.note_expired(expired);
+        }
         let gates = self.note_outcome(task, before, now);
         self.take_events(&gates);
         match result {
@@ -220,34 +202,41 @@ impl Node {
         }
     }
 
-    /// Keys that a command over all of them passed over because they have expired go now: their
-    /// absence was seen (PROTOCOL F24). `hides`: they stay, and are never seen again.
-    fn delete_hidden(&mut self, task: &Task<'_>, hides: bool, now_ms: u64) {
-        if self.notes.hidden.is_empty() {
-            return;
-        }
-        let hidden = std::mem::take(&mut self.notes.hidden);
-        let needed: usize = hidden.iter().map(|(_, key)| key.len() + DELETE_OVERHEAD).sum();
-        let spare = self.spare_size(task.scope, task.admission);
-        let Some(more) = spare.checked_sub(needed) else { return };
-        let more = more / hidden.len();
-        let Self { slices, notes, notify_classes, .. } = self;
-        let mut spaces = match task.scope {
-            Scope::One(slice) => slices.one(*slice),
-            Scope::Many(_) => slices.many(),
+    /// Under what circumstances the handler of `task` runs now. `expires`: what has expired may be
+    /// deleted before.
+    pub(crate) fn circumstances(
+        &self,
+        task: &Task<'_>,
+        expires: bool,
+        now_ms: u64,
+        now: Now,
+    ) -> Circumstances {
+        // What writes while clients are paused takes the key's place, or what began the pause is
+        // still under way.
+        let hides = !task.command.is_write() && self.is_pausing(now);
+        let access = AccessMode {
+            policy: self.settings.memory_policy.access_policy(),
+            touches: task.caller.touches,
         };
-        for (db, key) in hidden {
-            let hide = if hides { engine::hide_key } else { engine::expire_key };
-            // A hash may have many fields that are over.
-            let bytes = key.len() + DELETE_OVERHEAD + more;
-            let limit = ExpiryLimit { fields: usize::MAX, bytes };
-            let expired = hide(&mut spaces, db, &key, now_ms, limit, *notify_classes, notes);
-            self.stats.note_expired(expired);
+        Circumstances {
+            command: task.command,
+            run: task.run,
+            database: task.caller.database,
+            now_ms,
+            access,
+            notify_classes: self.notify_classes,
+            expires,
+            hides,
         }
     }
 
     /// Marks what was written and learns what the reply waits for.
-    fn note_outcome(&mut self, task: &Task<'_>, before: EffectCounts, now: Now) -> Gates {
+    pub(crate) fn note_outcome(
+        &mut self,
+        task: &Task<'_>,
+        before: EffectCounts,
+        now: Now,
+    ) -> Gates {
         let mut gates = Gates::new();
         let database = task.caller.database;
         let notes = &mut self.notes;
@@ -498,7 +487,17 @@ impl Node {
 }
 
 /// Effects in the open batches before a command ran; `each` allocates nothing for one slice.
-struct EffectCounts {
+pub(crate) struct EffectCounts {
     total: usize,
     each: Vec<usize>,
+}
+
+impl EffectCounts {
+    /// The open batches were empty.
+    pub(crate) fn none(scope: &Scope) -> Self {
+        match scope {
+            Scope::One(_) => Self { total: 0, each: Vec::new() },
+            Scope::Many(set) => Self { total: 0, each: vec![0; set.len()] },
+        }
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Until {
     Deadline,
     /// These entries of the core's own slices.
     Settled(Gates),
+    /// All own slices are here: their digest is the answer.
+    Here,
     /// The configuration file is written.
     Rewritten,
     /// All own slices are snapshotted, or that has failed.
@@ -51,6 +53,12 @@ impl Node {
             let is_so = match &one.until {
                 Until::Deadline => is_late,
                 Until::Rewritten => false,
+                Until::Here if !self.slices.are_here() => false,
+                Until::Here => {
+                    let answer = self.digest_all();
+                    self.give_answer(one.id, answer);
+                    continue;
+                }
                 Until::Saved if self.is_saving() => false,
                 Until::Saved => {
                     let body = match self.snapshots.saves.has_failed {

@@ -25,6 +25,7 @@ mod share;
 mod slow_log;
 
 mod caller;
+mod circumstances;
 mod commands;
 mod dispatch;
 mod error;
@@ -41,9 +42,11 @@ mod job;
 mod latency;
 mod later;
 mod loans;
+mod long;
 mod multi;
 mod parcel;
 mod watches;
+mod work;
 
 mod attachment;
 mod gate;
@@ -76,6 +79,7 @@ pub use config::{Config, CpuTime, CpuTimes, Facts, REDIS_VERSION};
 pub use describe::describe;
 pub use durability::Durability;
 pub use event::{Event, InForce, Output};
+pub use long::LongJob;
 pub use node::{Node, NodeStart};
 pub use parcel::Parcel;
 pub use planted::Plant;

@@ -11,7 +11,8 @@
 //!
 //! # Invariants
 //!
-//! * A core's slices are all here unless its permit is another core's.
+//! * A core's slices are all here unless its permit is another core's, or a long command has them
+//!   (see `long`).
 //! * The jobs of one client run in the order in which they came.
 //! * `turns` names every client with jobs that wait once, and no lane is empty.
 
@@ -59,6 +60,14 @@ pub(crate) struct Loans {
     turns: VecDeque<ConnectionId>,
     /// How many a session takes of one client: one, after a session that its replies cut short.
     client_jobs: usize,
+    /// Jobs that turned out to be long: each has a session of its own. Nothing else of their clients
+    /// runs before them.
+    long: VecDeque<Job>,
+    /// The client whose long job is under way.
+    pub(crate) long_client: Option<ConnectionId>,
+    /// Bytes of the log set aside for long commands that have slices of this core, and the cores
+    /// that sent them. At most one of each.
+    kept: Vec<(CoreId, u64)>,
 }
 
 /// What a client with jobs may claim of the next session.
@@ -94,6 +103,8 @@ pub(crate) struct Session {
     clients: Set<ConnectionId>,
     /// A log that takes no writes, and why.
     pub(crate) refusal: Option<String>,
+    /// It is for one long job.
+    pub(crate) is_long: bool,
 }
 
 /// The least a session asks room for: bytes.
@@ -129,6 +140,9 @@ impl Loans {
             lanes: Map::default(),
             turns: VecDeque::new(),
             client_jobs: CLIENT_JOBS_MAX,
+            long: VecDeque::new(),
+            long_client: None,
+            kept: Vec::new(),
         }
     }
 
@@ -136,24 +150,79 @@ impl Loans {
     pub(crate) fn is_idle(&self) -> bool {
         self.permit.is_none()
             && self.requests.is_empty()
-            && self.session.is_none()
-            && self.turns.is_empty()
+            && self.kept.is_empty()
+            && !self.has_jobs()
     }
 
     /// Commands of this core's clients wait for slices of others.
     pub(crate) fn has_jobs(&self) -> bool {
-        self.session.is_some() || !self.turns.is_empty()
+        self.session.is_some()
+            || !self.turns.is_empty()
+            || !self.long.is_empty()
+            || self.long_client.is_some()
+    }
+
+    /// Does a long job of this client come before its others?
+    pub(crate) fn is_behind_long(&self, client: ConnectionId) -> bool {
+        self.long_client == Some(client)
+            || self.long.iter().any(|job| job.address.connection == client)
+    }
+
+    /// The session under way has this core's slices, or will have them.
+    pub(crate) fn has_own_permit(&self) -> bool {
+        self.permit.is_some_and(|permit| permit.holder == self.core)
+    }
+
+    /// Sets room aside for a long command that `holder` sends away with slices of this core.
+    pub(crate) fn keep(&mut self, holder: CoreId, room: u64) {
+        assert!(self.kept.iter().all(|(core, _)| *core != holder));
+        self.kept.push((holder, room));
+    }
+
+    /// The session of `holder` is over but for its long job, which keeps the slices.
+    pub(crate) fn keep_on(&mut self, holder: CoreId) {
+        let room = self.permit.expect("only a holder gives its permit back").room;
+        self.release(holder);
+        self.keep(holder, room);
+    }
+
+    /// The long command of `holder` is back.
+    pub(crate) fn end_kept(&mut self, holder: CoreId) {
+        let at = self.kept.iter().position(|(core, _)| *core == holder);
+        self.kept.swap_remove(at.expect("only what was kept ends"));
+    }
+
+    /// Keeps a job for a session of its own: before all others, or behind them.
+    pub(crate) fn add_long(&mut self, job: Job, is_first: bool) {
+        if is_first { self.long.push_front(job) } else { self.long.push_back(job) }
+    }
+
+    pub(crate) fn may_open_long_session(&self) -> bool {
+        self.session.is_none() && !self.long.is_empty()
+    }
+
+    /// Opens a session for the first long job, if there is one and no session is under way.
+    pub(crate) fn open_long_session(&mut self, sent_ahead: impl Fn(ConnectionId) -> bool) -> bool {
+        if !self.may_open_long_session() {
+            return false;
+        }
+        let job = self.long.pop_front().expect("there is one");
+        self.begin_session(VecDeque::from([job]), VecDeque::new(), true, sent_ahead);
+        true
     }
 
     /// Jobs wait, and nothing is under way that they wait for.
     pub(crate) fn may_open_session(&self, claim: impl Fn(ConnectionId) -> Claim) -> bool {
-        let may_run = |id| matches!(claim(id), Claim::Prompt | Claim::Patient { .. });
+        let may_run = |id| {
+            matches!(claim(id), Claim::Prompt | Claim::Patient { .. }) && !self.is_behind_long(id)
+        };
         self.session.is_none() && self.turns.iter().any(|id| may_run(*id))
     }
 
     /// Jobs wait for nothing but their time.
     pub(crate) fn awaits_time(&self, claim: impl Fn(ConnectionId) -> Claim) -> bool {
-        self.session.is_none() && self.turns.iter().any(|id| claim(*id) == Claim::Later)
+        let is_later = |id| claim(id) == Claim::Later && !self.is_behind_long(id);
+        self.session.is_none() && self.turns.iter().any(|id| is_later(*id))
     }
 
     /// Clients with jobs that are in no session.
@@ -163,7 +232,12 @@ impl Loans {
 
     /// Bytes of the log that are set aside for a borrower.
     pub(crate) fn reserved_room(&self) -> u64 {
-        self.permit.map_or(0, |permit| permit.room)
+        self.permit.map_or(0, |permit| permit.room) + self.kept_room()
+    }
+
+    /// Bytes of the log that are set aside for long commands.
+    pub(crate) fn kept_room(&self) -> u64 {
+        self.kept.iter().map(|(_, room)| room).sum()
     }
 
     /// `may_join`: it may run in the session under way. Its client is prompt, and nothing of it
@@ -171,8 +245,10 @@ impl Loans {
     pub(crate) fn add_job(&mut self, job: Job, may_join: bool) {
         let client = job.address.connection;
         let waits = self.lanes.contains_key(&client);
+        let may_join = may_join && !self.is_behind_long(client);
         if let Some(session) = &mut self.session
             && may_join
+            && !session.is_long
             && !waits
             && session.patient.iter().all(|one| one.address.connection != client)
             && job.slices.is_subset(&session.slices)
@@ -228,6 +304,17 @@ impl Loans {
         if jobs.is_empty() && patient.is_empty() {
             return false;
         }
+        self.begin_session(jobs, patient, false, sent_ahead);
+        true
+    }
+
+    fn begin_session(
+        &mut self,
+        jobs: VecDeque<Job>,
+        patient: VecDeque<Job>,
+        is_long: bool,
+        sent_ahead: impl Fn(ConnectionId) -> bool,
+    ) {
         let mut slices = SliceSet::default();
         let mut room = ROOM_MIN;
         let mut clients = Set::default();
@@ -245,8 +332,8 @@ impl Loans {
         missing.dedup();
         let missing = missing.into();
         let refusal = None;
-        self.session = Some(Session { slices, room, missing, jobs, patient, clients, refusal });
-        true
+        self.session =
+            Some(Session { slices, room, missing, jobs, patient, clients, refusal, is_long });
     }
 
     /// The jobs of the next session, of the prompt and of the patient: the first of each client, so
@@ -260,8 +347,10 @@ impl Loans {
         let (mut passed, mut served) = (VecDeque::new(), VecDeque::new());
         let mut size_left = SESSION_REPLIES_SIZE;
         for client in std::mem::take(&mut self.turns) {
+            let is_behind_long = self.is_behind_long(client);
             let lane = self.lanes.get_mut(&client).expect("a client in turn has a lane");
             let (into, count) = match claim(client) {
+                _ if is_behind_long => (&mut patient, 0),
                 Claim::Prompt => {
                     let count = self.client_jobs.min(SESSION_JOBS_MAX - jobs.len());
                     (&mut jobs, count.min(lane.len()))
@@ -337,15 +426,22 @@ impl Loans {
         self.requests.push_back(request);
     }
 
-    /// The request whose turn it is, if no session has the permit.
-    pub(crate) fn first_request(&self) -> Option<&LoanRequest> {
-        if self.permit.is_some() { None } else { self.requests.front() }
+    /// The request whose turn it is, if no session has the permit: the first whose slices no long
+    /// command has.
+    pub(crate) fn first_request(
+        &self,
+        are_here: impl Fn(&SliceSet) -> bool,
+    ) -> Option<(usize, &LoanRequest)> {
+        if self.permit.is_some() {
+            return None;
+        }
+        self.requests.iter().enumerate().find(|(_, request)| are_here(&request.slices))
     }
 
-    /// Gives the permit to the first request.
-    pub(crate) fn grant_first(&mut self, room: u64) -> LoanRequest {
+    /// Gives the permit to the request at this place.
+    pub(crate) fn grant(&mut self, at: usize, room: u64) -> LoanRequest {
         assert!(self.permit.is_none());
-        let request = self.requests.pop_front().expect("the caller looked");
+        let request = self.requests.remove(at).expect("the caller looked");
         self.permit = Some(Permit { holder: request.borrower, room });
         request
     }

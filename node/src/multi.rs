@@ -345,7 +345,9 @@ impl Node {
                     match executed {
                         Executed::NeedsRoom { needed } => Flow::NeedsRoom { needed },
                         Executed::NeedsBatch => Flow::NeedsBatch,
-                        Executed::NeedsTurn | Executed::Done(_) => Flow::NeedsTurn,
+                        Executed::NeedsTurn | Executed::Long { .. } | Executed::Done(_) => {
+                            Flow::NeedsTurn
+                        }
                     }
                 }
             };
@@ -482,7 +484,10 @@ impl Node {
                     };
                     match self.execute(&task, now, out) {
                         Executed::Done(more) => add_gates(&mut gates, &more),
-                        Executed::NeedsRoom { .. } | Executed::NeedsBatch | Executed::NeedsTurn => {
+                        Executed::NeedsRoom { .. }
+                        | Executed::NeedsBatch
+                        | Executed::NeedsTurn
+                        | Executed::Long { .. } => {
                             unreachable!("what is sure waits for nothing")
                         }
                     }

@@ -27,11 +27,13 @@ use crate::clients::{RELIEF_US, queue_flush, queue_run};
 use crate::config::Config;
 use crate::event::{Event, Output, Pending};
 use crate::eviction::Eviction;
+use crate::execute::Scope;
 use crate::expiry_cycle::ExpiryCycle;
 use crate::idle::IdleCheck;
 use crate::latency::LatencyLog;
 use crate::later::Deferred;
 use crate::loans::{Claim, Loans};
+use crate::long::Long;
 use crate::memory::Census;
 use crate::parcel::{Message, Outbox, Parcel};
 use crate::parked::Parked;
@@ -93,6 +95,7 @@ pub struct Node {
     pub(crate) slices: Slices,
     pub(crate) transactions: Transactions,
     pub(crate) loans: Loans,
+    pub(crate) long: Long,
     pub(crate) wal: Wal,
     /// Frames on their way to the disk, and the bytes of effects in them.
     frames: VecDeque<(FrameSequence, usize)>,
@@ -250,6 +253,7 @@ impl Node {
             started_us: now.monotonic_us,
             transactions: Transactions::new(core),
             loans: Loans::new(core, topology),
+            long: Long::default(),
             core,
             topology,
             config,
@@ -270,6 +274,7 @@ impl Node {
             Event::Log(event) => self.wal.handle(event, now),
             Event::Parcel { from, parcel } => self.take_parcel(from, parcel, now),
             Event::Snapshot(event) => self.note_snapshot(event, now),
+            Event::Ran(job) => self.land(*job, now),
             Event::ConfigRewritten { result } => self.note_rewritten(result),
             Event::Shutdown => {
                 for core in self.topology.others(self.core) {
@@ -285,6 +290,7 @@ impl Node {
         self.stats.turns += 1;
         self.pace.sample(&self.stats, now);
         self.grant_room();
+        self.wake_for_runner();
         self.run_stalled(now);
         self.run_put_off(now);
         self.wake_stuck(now);
@@ -327,6 +333,7 @@ impl Node {
                 Pending::StopReceive { id } => Output::StopReceive { id },
                 Pending::StartReceive { id } => Output::StartReceive { id },
                 Pending::Snapshot(output) => Output::Snapshot(output),
+                Pending::Run(job) => Output::Run(job),
                 Pending::RewriteConfig { file, settings } => {
                     Output::RewriteConfig { file, settings }
                 }
@@ -345,9 +352,10 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<u64> {
         let rule = self.output_rule();
         if !self.runnable.is_empty()
-            || !self.put_off.is_empty()
+            || self.put_off.has_ready(|slice| self.is_here(&Scope::One(slice)))
             || self.room.is_new()
             || self.stalled.is_granted()
+            || self.has_long_to_do()
             || self.loans.may_open_session(|id| rule.claim(self.sessions.get(id)))
         {
             return Some(0);

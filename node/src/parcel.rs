@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use crate::ask::{Answer, AskId, Question};
 use crate::caller::Caller;
+use crate::cores::Home;
 use crate::loans::{Grant, LoanRequest};
 use crate::pubsub::Publication;
 use crate::pubsub::topics::Count;
@@ -83,7 +84,12 @@ pub(crate) enum Message {
     /// Here they are.
     Granted(Grant),
     /// Here they are back, with what was executed on them.
-    Returned(Vec<Lent>),
+    Returned {
+        lent: Vec<Lent>,
+        home: Home,
+    },
+    /// The session is over, but for a long command that keeps its slices.
+    Kept,
     /// All participants of the transaction on the sending core say yes (PROTOCOL 3.7).
     Vouched(TransactionId),
     /// A connection no longer watches keys of these slices.

@@ -1,4 +1,5 @@
-//! Requests from other cores that wait for a later turn, because this one has made enough replies.
+//! Requests from other cores that wait for a later turn, because this one has made enough replies, or
+//! because a long command has their slice.
 //!
 //! Only those of clients with large replies come here; the clients take turns.
 //!
@@ -9,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use base::{ConnectionId, CoreId, Map, Set};
+use base::{ConnectionId, CoreId, Map, Set, SliceId};
 
 use crate::parcel::WaitingRequest;
 
@@ -23,10 +24,6 @@ pub(crate) struct PutOff {
 }
 
 impl PutOff {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.turns.is_empty()
-    }
-
     pub(crate) fn push(&mut self, request: WaitingRequest) {
         let client = request.address.client();
         let lane = self.lanes.entry(client).or_default();
@@ -48,9 +45,16 @@ impl PutOff {
         }
     }
 
-    /// The first request of the client whose turn it is.
-    pub(crate) fn pop(&mut self) -> Option<WaitingRequest> {
-        let client = self.turns.pop_front()?;
+    /// Is there anything that can run?
+    pub(crate) fn has_ready(&self, is_here: impl Fn(SliceId) -> bool) -> bool {
+        self.turns.iter().any(|client| is_here(self.lanes[client][0].slice))
+    }
+
+    /// The first request of the first client in turn whose slice is here.
+    pub(crate) fn pop(&mut self, is_here: impl Fn(SliceId) -> bool) -> Option<WaitingRequest> {
+        let is_ready = |client: &ClientId| is_here(self.lanes[client][0].slice);
+        let at = self.turns.iter().position(is_ready)?;
+        let client = self.turns.remove(at)?;
         let lane = self.lanes.get_mut(&client).expect("a client in turn has a lane");
         let request = lane.pop_front().expect("no lane is empty");
         if lane.is_empty() {

@@ -8,6 +8,7 @@ use engine::{Access, Args, Command, Runs, until_nul};
 use crate::ask::{Answer, Question};
 use crate::commands::{self, ChannelsCx, SessionCx};
 use crate::error::{RequestError, around};
+use crate::work::Effort;
 
 /// How a command runs.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +84,8 @@ pub(crate) struct Registry {
     by_name: Map<&'static [u8], usize>,
     /// Containers, and the number of the first subcommand of each.
     containers: Vec<(usize, usize)>,
+    /// What each of the commands looks at.
+    efforts: Vec<Effort>,
 }
 
 /// The longest name that is looked up.
@@ -116,12 +119,21 @@ impl Registry {
                 numbered += count;
             }
         }
-        Self { commands, listed, by_name, containers }
+        let efforts = commands.iter().map(|command| Effort::of(command.name)).collect();
+        Self { commands, listed, by_name, containers, efforts }
     }
 
     /// Every command, sorted by name; subcommands are inside their containers.
     pub(crate) fn commands(&self) -> &[Command<Run>] {
         &self.commands[..self.listed]
+    }
+
+    /// What a command or subcommand looks at.
+    pub(crate) fn effort(&self, command: &'static Command<Run>) -> Effort {
+        match place_in(&self.commands, command) {
+            Some(at) => self.efforts[at],
+            None => Effort::of(command.name),
+        }
     }
 
     /// A number for each command and subcommand, from zero.

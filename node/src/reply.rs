@@ -16,11 +16,43 @@ pub(crate) fn number_of(protocol: Protocol) -> i64 {
 pub(crate) struct ReplyWriter<'a> {
     out: &'a mut Vec<u8>,
     protocol: Protocol,
+    /// What may still be written: bytes, and parts of a reply.
+    size_left: usize,
+    parts_left: usize,
+    /// That was not enough: what is written is not whole, and not to be used.
+    is_full: bool,
 }
+
+/// A reply of more bytes or more parts than that takes a core too long.
+const LIMITED_SIZE: usize = 256 * 1024;
+const LIMITED_PARTS: usize = 4096;
 
 impl<'a> ReplyWriter<'a> {
     pub(crate) fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { out, protocol }
+        let (size_left, parts_left) = (usize::MAX, usize::MAX);
+        Self { out, protocol, size_left, parts_left, is_full: false }
+    }
+
+    /// It gives up, and says so in the end, if the reply is so large that a core should not make it
+    /// between others.
+    pub(crate) fn limited(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
+        let (size_left, parts_left) = (LIMITED_SIZE, LIMITED_PARTS);
+        Self { out, protocol, size_left, parts_left, is_full: false }
+    }
+
+    /// The reply was larger than its limit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// May a part of this size be written?
+    fn admits(&mut self, size: usize) -> bool {
+        self.is_full |= self.size_left < size || self.parts_left == 0;
+        if !self.is_full {
+            self.size_left -= size;
+            self.parts_left -= 1;
+        }
+        !self.is_full
     }
 
     /// From here on the client reads `protocol` (HELLO).
@@ -53,15 +85,21 @@ impl ReplySink for ReplyWriter<'_> {
     }
 
     fn bulk(&mut self, bytes: &[u8]) {
-        self.encoder().bulk(bytes);
+        if self.admits(bytes.len()) {
+            self.encoder().bulk(bytes);
+        }
     }
 
     fn expect(&mut self, size: usize) {
-        self.out.reserve(size);
+        if size <= self.size_left {
+            self.out.reserve(size);
+        }
     }
 
     fn integer(&mut self, number: i64) {
-        self.encoder().integer(number);
+        if self.admits(0) {
+            self.encoder().integer(number);
+        }
     }
 
     fn null(&mut self) {
@@ -106,7 +144,9 @@ impl ReplySink for ReplyWriter<'_> {
     }
 
     fn double(&mut self, number: f64) {
-        self.encoder().double(number);
+        if self.admits(0) {
+            self.encoder().double(number);
+        }
     }
 
     fn verbatim(&mut self, format: &str, bytes: &[u8]) {

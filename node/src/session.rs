@@ -172,6 +172,8 @@ pub(crate) enum Held {
     Answers,
     /// CLIENT PAUSE must end.
     Pause,
+    /// Another long command must be done.
+    Runner,
 }
 
 /// What a reply of another core is taken for until some have come: a first burst of requests may be

@@ -13,6 +13,7 @@
 //! * `proposed_size` is the sum of the bodies proposed since the last `emit`.
 //! * A group with anything on its way is in `active`.
 
+use base::limits::DATABASES;
 use base::{CoreId, FrameSequence, LogIndex, Now, SliceId};
 use engine::{EncodingLimits, Space, Spaces};
 use wal::Wal;
@@ -25,6 +26,35 @@ use crate::replay::SliceStart;
 use crate::slice::{Lent, Slice};
 use crate::topology::{SliceSet, Topology};
 use crate::transactions::{TransactionId, Transactions};
+
+/// How much a slice holds, as INFO tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct SpaceCounts {
+    pub(crate) used_bytes: usize,
+    /// By database.
+    pub(crate) keys: [KeyCounts; DATABASES as usize],
+}
+
+/// How many keys a database has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyCounts {
+    pub(crate) all: u64,
+    pub(crate) expiring: u64,
+    /// Hashes with fields that expire.
+    pub(crate) timed: u64,
+}
+
+impl SpaceCounts {
+    fn of(space: &Space) -> Self {
+        let mut keys = [KeyCounts::default(); DATABASES as usize];
+        for (database, keys) in (0..).zip(&mut keys) {
+            keys.all = space.keyspace.len(database) as u64;
+            keys.expiring = space.keyspace.expires(database) as u64;
+            keys.timed = space.keyspace.timed(database) as u64;
+        }
+        Self { used_bytes: space.keyspace.used_bytes(), keys }
+    }
+}
 
 /// Owner: core.
 #[derive(Debug)]
@@ -43,6 +73,8 @@ pub(crate) struct Slices {
     written: SliceSet,
     linked: SliceSet,
     active: SliceSet,
+    /// Of own slices that are away.
+    counts_away: Vec<Option<SpaceCounts>>,
     /// Bytes in the open batches that are here.
     open_size: usize,
     /// Bytes in entries that are proposed and not yet handed to the log.
@@ -66,6 +98,7 @@ impl Slices {
             written: SliceSet::default(),
             linked: SliceSet::default(),
             active: SliceSet::default(),
+            counts_away: (0..count).map(|_| None).collect(),
             open_size: 0,
             proposed_size: 0,
             bodies: Vec::new(),
@@ -100,6 +133,11 @@ impl Slices {
     /// May commands execute on `slice` on this core now?
     pub(crate) fn is_here(&self, slice: SliceId) -> bool {
         self.slices[usize::from(slice.0)].is_some()
+    }
+
+    /// Does a long command have the slice, which is this core's?
+    pub(crate) fn is_at_runner(&self, slice: SliceId) -> bool {
+        self.group(slice).lent_to == Some(self.core)
     }
 
     pub(crate) fn slice(&self, id: SliceId) -> &Slice {
@@ -151,6 +189,22 @@ impl Slices {
     /// The spaces that are here.
     pub(crate) fn spaces(&self) -> impl Iterator<Item = &Space> {
         self.spaces.iter().filter_map(Option::as_deref)
+    }
+
+    /// Are all own slices here?
+    pub(crate) fn are_here(&self) -> bool {
+        self.groups().all(|group| group.lent_to.is_none())
+    }
+
+    /// What own slices hold; those that are away, as they left.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = SpaceCounts> {
+        self.topology.slices_of(self.core).map(|SliceId(slice)| {
+            let at = usize::from(slice);
+            match &self.spaces[at] {
+                Some(space) => SpaceCounts::of(space),
+                None => self.counts_away[at].clone().expect("it was counted as it left"),
+            }
+        })
     }
 
     pub(crate) fn settled(&self, slice: SliceId) -> LogIndex {
@@ -411,7 +465,7 @@ impl Slices {
         }
     }
 
-    /// Takes own slices out to lend them to `borrower`. Their open batches go with them.
+    /// Takes own slices out to lend them to `borrower`: another core, or this one for its runner.
     pub(crate) fn lend(
         &mut self,
         slices: &SliceSet,
@@ -439,6 +493,7 @@ impl Slices {
             let at = usize::from(id.0);
             let mut slice = self.slices[at].take().expect("a slice that is not lent is here");
             let space = self.spaces[at].take().expect("a slice that is not lent is here");
+            self.counts_away[at] = Some(SpaceCounts::of(&space));
             slice.lent_oldest_us = oldest_us;
             lent.push(Lent { slice, space, settled });
         }
@@ -478,6 +533,24 @@ impl Slices {
         if !group.is_settled() {
             group.note_interest(borrower, group.last());
         }
+        self.slices[at] = Some(slice);
+        self.spaces[at] = Some(space);
+        self.written.insert(id);
+    }
+
+    /// A slice of this core's comes back from its runner. What was executed on it is in its open
+    /// batch.
+    pub(crate) fn take_home(&mut self, lent: Lent) {
+        let Lent { mut slice, space, .. } = lent;
+        let id = slice.id;
+        let at = usize::from(id.0);
+        assert!(self.slices[at].is_none());
+        let group = self.groups[at].as_deref_mut().expect("the slice is this core's");
+        let borrower = group.lent_to.take();
+        assert!(borrower == Some(self.core), "it was lent to the runner");
+        assert!(slice.next == group.last().next());
+        slice.gate.settle(group.settled());
+        slice.lent_oldest_us = None;
         self.slices[at] = Some(slice);
         self.spaces[at] = Some(space);
         self.written.insert(id);

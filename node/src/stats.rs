@@ -32,6 +32,11 @@ pub(crate) struct Stats {
     /// Turns that took longer than they should, and the longest.
     pub(crate) stalls: u64,
     pub(crate) stall_max_us: u64,
+    /// The same by the processor time that turns took.
+    pub(crate) cpu_stalls: u64,
+    pub(crate) cpu_stall_max_us: u64,
+    /// Commands that ran beside the core.
+    pub(crate) long_commands: u64,
     /// Requests sent to the core that has their slice.
     pub(crate) hops: u64,
     pub(crate) parcels_sent: u64,

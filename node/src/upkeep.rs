@@ -65,6 +65,15 @@ impl Node {
             self.stats.stall_max_us = self.stats.stall_max_us.max(time_us);
         }
     }
+
+    /// A turn took so much of a processor, as the shell has measured. On a busy machine a turn takes
+    /// longer than that because others run.
+    pub fn note_turn_cpu_time(&mut self, time_us: u64) {
+        if STALL_US < time_us {
+            self.stats.cpu_stalls += 1;
+            self.stats.cpu_stall_max_us = self.stats.cpu_stall_max_us.max(time_us);
+        }
+    }
 }
 
 /// A turn that takes longer holds others up: microseconds.

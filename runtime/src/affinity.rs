@@ -1,4 +1,4 @@
-//! Which processors this process may use, and tying a thread to one of them.
+//! Which processors this process may use, tying a thread to one of them, and who goes first there.
 
 use std::cell::Cell;
 use std::io;
@@ -41,6 +41,12 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     sched_setaffinity(None, &set)?;
     UNPINNED.set(Some(UNPINNED.get().unwrap_or(before)));
     Ok(())
+}
+
+/// Lets the calling thread yield to others that want the same processor: the higher, the more
+/// (setpriority(2), which on Linux is about one thread).
+pub fn yield_to_others(nice: i32) -> io::Result<()> {
+    Ok(rustix::process::setpriority_process(None, nice)?)
 }
 
 #[cfg(test)]

@@ -20,6 +20,13 @@ pub(crate) fn monotonic_us() -> u64 {
         + nanoseconds(&boot) / 1_000
 }
 
+/// The processor time this thread has taken so far: microseconds.
+pub fn thread_cpu_us() -> u64 {
+    let spent = clock_gettime(ClockId::ThreadCPUTime);
+    u64::try_from(spent.tv_sec).expect("time spent is not negative") * 1_000_000
+        + nanoseconds(&spent) / 1_000
+}
+
 fn nanoseconds(time: &rustix::time::Timespec) -> u64 {
     u64::try_from(time.tv_nsec).expect("nanoseconds within a second are not negative")
 }
@@ -27,6 +34,15 @@ fn nanoseconds(time: &rustix::time::Timespec) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Red when the clock of the whole process is read.
+    #[test]
+    fn a_threads_time_is_its_own() {
+        let spin = || while thread_cpu_us() < 20_000 {};
+        std::thread::spawn(spin).join().expect("it spins");
+        let fresh = std::thread::spawn(thread_cpu_us).join().expect("it only looks");
+        assert!(fresh < 20_000);
+    }
 
     #[test]
     fn the_monotonic_clock_does_not_go_back_and_the_wall_clock_is_past_2020() {

@@ -28,8 +28,8 @@ pub mod housekeeping;
 pub mod listen;
 pub mod mesh;
 
-pub use affinity::{inherited_cpus, pin};
-pub use clock::now;
+pub use affinity::{inherited_cpus, pin, yield_to_others};
+pub use clock::{now, thread_cpu_us};
 pub use error::{DiskError, RingError, SetupError};
 pub use probe::{Denial, KernelFacts, raise_open_files};
 pub use ring::{Event, Options, Ring, Stats, WakeBy, Waker};

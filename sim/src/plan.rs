@@ -18,6 +18,8 @@ pub struct Plan {
     pub ballast_segments: usize,
     pub output_size_pause: usize,
     pub memory_durability_age_us: u64,
+    /// What takes longer runs beside the core: nanoseconds. Zero: every command on keys.
+    pub long_command_ns: u64,
     pub clients: usize,
     pub pipeline_max: u64,
     /// The time of an ordinary write: microseconds.
@@ -60,6 +62,8 @@ impl Plan {
             ballast_segments: prng.index(3),
             output_size_pause: [4 * KIB as usize, 64 * 1024, 64 * 1024 * 1024][prng.index(3)],
             memory_durability_age_us: [2_000, 100_000, 1_000_000][prng.index(3)],
+            // Of its own stream, so that what else a seed draws is as it was.
+            long_command_ns: [u64::MAX, 250_000, 400, 0][Prng::from_seed(seed ^ 0x10f6).index(4)],
             clients: 4 + prng.index(7),
             pipeline_max: [1, 5, 20][prng.index(3)],
             write_us: [50, 200, 2_000][prng.index(3)],
@@ -98,6 +102,7 @@ impl Plan {
             output_size_pause: self.output_size_pause,
             output_budget: 16 * self.output_size_pause,
             entry_size_max: base::limits::ENTRY_SIZE_MAX,
+            long_command_ns: self.long_command_ns,
             given: Vec::new(),
             stopwatch: || 0,
             cpu_times: node::CpuTimes::default,

@@ -163,6 +163,8 @@ enum Happening {
     FaultEnd(faults::Window),
     Shutdown(u64),
     Turn(u64, u16),
+    /// The long command of a core has run.
+    Ran(u64, u16),
     /// A core learns of what another sent it, so many parcels.
     Wake(u64, u16, u16, u64),
 }

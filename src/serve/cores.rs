@@ -22,6 +22,7 @@ use crate::data_dir::{DataDir, Generation};
 use crate::exit::{Failure, Status};
 use crate::housekeeping::{Cargo, SnapshotWriter};
 use crate::planted::planted;
+use crate::runner::Runner;
 use crate::shell::{Banner, Clients, Shell, Welcome};
 use crate::snapshots::{Candidates, Place};
 
@@ -46,6 +47,7 @@ struct Work {
     start: CoreStart,
     port: Port<Parcel>,
     wakers: Vec<Waker>,
+    runner: Runner,
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
     snapshots: SnapshotWriter<Desk<Cargo>>,
@@ -123,8 +125,10 @@ impl Cores {
         for ((work, thread), ((start, port), desk)) in self.threads.into_iter().zip(parts) {
             let (welcome, clients) = (Arc::clone(&welcome), Arc::clone(&clients));
             let snapshots = SnapshotWriter::new(desk, place.clone(), &start.whole, &start.damaged);
+            let core = port.own();
+            let runner = Runner::start(core, wakers[core].clone())?;
             let wakers = wakers.clone();
-            let sent = work.send(Work { start, port, wakers, welcome, clients, snapshots });
+            let sent = work.send(Work { start, port, wakers, runner, welcome, clients, snapshots });
             sent.map_err(|_| Failure::new(Status::Failed, "a core ended before its start"))?;
             ended.push(thread);
         }
@@ -187,11 +191,11 @@ fn open_ring(setup: &Setup) -> Result<(Ring, Opened), Failure> {
 }
 
 fn serve(mut ring: Ring, work: Work) -> Result<(), Failure> {
-    let Work { start, port, wakers, welcome, clients, snapshots } = work;
+    let Work { start, port, wakers, runner, welcome, clients, snapshots } = work;
     let CoreStart { node, listeners, .. } = start;
     for waker in wakers {
         ring.add_peer(waker);
     }
     let node = planted(Node::new(node, runtime::now()));
-    Shell::new(node, ring, port, listeners, welcome, clients, snapshots).run()
+    Shell::new(node, ring, port, listeners, runner, welcome, clients, snapshots).run()
 }

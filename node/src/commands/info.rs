@@ -15,6 +15,7 @@ use crate::pause::PauseScope;
 use crate::pubsub::topics;
 use crate::selection::Kind;
 use crate::session::{Session, Standing};
+use crate::slices::KeyCounts;
 use crate::snapshots::Saves;
 use crate::stats::{Rates, Stats};
 use crate::tally::{CommandTally, Tally};
@@ -99,7 +100,7 @@ pub(crate) struct CoreFacts {
     dataset: usize,
     output: usize,
     /// Keys, and keys with a time to expire, by database.
-    keys: Vec<Keys>,
+    keys: Vec<KeyCounts>,
     log: wal::Stats,
     durable: FrameSequence,
     log_queued: usize,
@@ -129,25 +130,16 @@ struct SliceFacts {
     settled: LogIndex,
 }
 
-/// How many keys a database has.
-#[derive(Clone, Copy, Debug, Default)]
-struct Keys {
-    all: u64,
-    expiring: u64,
-    /// Hashes with fields that expire.
-    timed: u64,
-}
-
 impl CoreFacts {
     pub(crate) fn of(node: &Node, with_histograms: bool, now: Now) -> Self {
-        let mut keys = vec![Keys::default(); usize::from(DATABASES)];
+        let mut keys = vec![KeyCounts::default(); usize::from(DATABASES)];
         let mut dataset = 0;
-        for space in node.slices.spaces() {
-            dataset += space.keyspace.used_bytes();
-            for (database, keys) in (0..).zip(&mut keys) {
-                keys.all += space.keyspace.len(database) as u64;
-                keys.expiring += space.keyspace.expires(database) as u64;
-                keys.timed += space.keyspace.timed(database) as u64;
+        for counts in node.slices.counts() {
+            dataset += counts.used_bytes;
+            for (sum, of_slice) in keys.iter_mut().zip(counts.keys) {
+                sum.all += of_slice.all;
+                sum.expiring += of_slice.expiring;
+                sum.timed += of_slice.timed;
             }
         }
         let slices = node.topology.slices_of(node.core).map(|slice| {
@@ -503,6 +495,10 @@ fn cores(told: &Told<'_>, lines: &mut Lines) {
     lines.add("stalls", told.sum(|core| core.stats.stalls));
     let longest_us = told.cores.iter().map(|core| core.stats.stall_max_us).max();
     lines.add("stall_max_usec", longest_us.unwrap_or_default());
+    lines.add("cpu_stalls", told.sum(|core| core.stats.cpu_stalls));
+    let longest_us = told.cores.iter().map(|core| core.stats.cpu_stall_max_us).max();
+    lines.add("cpu_stall_max_usec", longest_us.unwrap_or_default());
+    lines.add("long_commands", told.sum(|core| core.stats.long_commands));
     lines.add("hops", told.sum(|core| core.stats.hops));
     lines.add("parcels", told.sum(|core| core.stats.parcels_sent));
     lines.add("loans", told.sum(|core| core.stats.loans));

@@ -17,6 +17,7 @@ mod gate;
 mod handshakes;
 mod hazards;
 mod limits;
+mod long;
 mod many_cores;
 mod monitor;
 mod notifications;

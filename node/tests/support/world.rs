@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use base::limits::{ENTRY_SIZE_MAX, OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZE_MIN};
 use base::{ConnectionId, CoreId, Now, SliceId};
 use node::{
-    Config, CpuTimes, Durability, Event, Facts, InForce, LogReplay, Node, NodeStart, Output,
-    Parcel, SliceReplay, Topology, settle_replays,
+    Config, CpuTimes, Durability, Event, Facts, InForce, LogReplay, LongJob, Node, NodeStart,
+    Output, Parcel, SliceReplay, Topology, settle_replays,
 };
 use wal::{IoError, LogFile, LogRead, ReadError};
 
@@ -53,6 +53,12 @@ pub struct World {
     pub frames_stall: bool,
     /// What every preparation of a file is answered.
     pub prepare_result: Result<(), IoError>,
+    /// While true, the runner runs nothing.
+    pub runner_stalls: bool,
+    /// What it is to run: at most one job.
+    pub long: Option<Box<LongJob>>,
+    /// Jobs that ran.
+    pub long_ran: usize,
     pub listening: bool,
     pub exited: bool,
     pub halted: bool,
@@ -103,6 +109,7 @@ pub fn config() -> Config {
         output_size_pause: OUTPUT_SIZE_PAUSE,
         output_budget: OUTPUT_BUDGET,
         entry_size_max: ENTRY_SIZE_MAX,
+        long_command_ns: 250_000,
         given: Vec::new(),
         stopwatch: || 0,
         cpu_times: CpuTimes::default,
@@ -191,6 +198,9 @@ impl World {
             frames: Vec::new(),
             is_woken: false,
             prepare_result: Ok(()),
+            runner_stalls: false,
+            long: None,
+            long_ran: 0,
             listening: false,
             exited: false,
             halted: false,
@@ -264,7 +274,8 @@ impl World {
     /// Turns for as long as the shell would take them: until it would sleep.
     pub fn run_until_asleep(&mut self) {
         for _ in 0..TURNS_MAX {
-            let has_completions = !self.pending.is_empty() || !self.frames.is_empty();
+            let is_running = self.long.is_some() && !self.runner_stalls;
+            let has_completions = !self.pending.is_empty() || !self.frames.is_empty() || is_running;
             let is_due = self.node.poll_timeout().is_some_and(|at| at <= self.now.monotonic_us);
             if !has_completions && !is_due && !self.is_woken {
                 return;
@@ -291,6 +302,13 @@ impl World {
                 self.node.handle(Event::Log(wal::Event { token, result: Ok(()) }), self.now);
             }
         }
+        if !self.runner_stalls
+            && let Some(mut job) = self.long.take()
+        {
+            job.run();
+            self.long_ran += 1;
+            self.node.handle(Event::Ran(job), self.now);
+        }
         self.node.close_turn(self.now);
         let mut events = Vec::new();
         while let Some(output) = self.node.poll_output() {
@@ -301,6 +319,10 @@ impl World {
                     self.rewritten.push(settings);
                     let result = self.rewrite_result.clone();
                     events.push(Event::ConfigRewritten { result });
+                }
+                Output::Run(job) => {
+                    let other = self.long.replace(job);
+                    assert!(other.is_none(), "one long command at a time");
                 }
                 Output::Snapshot(output) => {
                     events.extend(self.log.shelf.carry_out(output).map(Event::Snapshot));

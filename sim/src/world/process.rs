@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use base::{CoreId, SliceId};
-use node::{LogReplay, Node, NodeStart, Parcel, SliceReplay, SliceStart, Topology, settle_replays};
+use node::{
+    LogReplay, LongJob, Node, NodeStart, Parcel, SliceReplay, SliceStart, Topology, settle_replays,
+};
 use wal::{HardState, Recovered};
 
 use super::{Happening, Stage, World};
@@ -39,6 +41,8 @@ pub(super) struct Core {
     pub(super) inbox: Vec<Inbox>,
     /// How far each of its slices is settled.
     pub(super) settled: Vec<u64>,
+    /// The long command that runs beside it.
+    pub(super) long: Option<Box<LongJob>>,
 }
 
 /// Parcels of one core for another. Owner: core.
@@ -87,6 +91,7 @@ impl Core {
             idle_turns: 0,
             inbox: (0..cores).map(|_| Inbox::default()).collect(),
             settled: vec![0; slices],
+            long: None,
         }
     }
 }

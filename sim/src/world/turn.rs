@@ -25,6 +25,7 @@ enum Arrival {
     Disk(u16, Ticket),
     /// To a core, from another.
     Parcel(u16, u16),
+    Ran(u16),
     Shutdown(u16),
 }
 
@@ -42,7 +43,7 @@ impl Arrival {
                 Some(Lane::Peer(peer))
             }
             Self::Parcel(_, from) => Some(Lane::Core(from)),
-            Self::Disk(..) | Self::Shutdown(_) => None,
+            Self::Disk(..) | Self::Ran(_) | Self::Shutdown(_) => None,
         }
     }
 
@@ -51,7 +52,10 @@ impl Arrival {
             Self::Accepted(peer) | Self::Received(peer) | Self::Sent(peer) | Self::Closed(peer) => {
                 peer.core
             }
-            Self::Disk(core, _) | Self::Parcel(core, _) | Self::Shutdown(core) => core,
+            Self::Disk(core, _)
+            | Self::Parcel(core, _)
+            | Self::Ran(core)
+            | Self::Shutdown(core) => core,
         }
     }
 }
@@ -83,6 +87,7 @@ enum Wish {
     Remove { token: u64, file: wal::LogFile },
     Release(wal::LogFile),
     Parcel(u16, Box<node::Parcel>, bool),
+    Run(Box<node::LongJob>),
     Halt(wal::Halt),
     Exit,
 }
@@ -166,6 +171,9 @@ impl World {
                 arrivals.push(Arrival::Shutdown(core));
             }
             Happening::Turn(incarnation, core) if current(incarnation) => turns.push(core),
+            Happening::Ran(incarnation, core) if current(incarnation) => {
+                arrivals.push(Arrival::Ran(core));
+            }
             Happening::Wake(incarnation, core, from, count) if current(incarnation) => {
                 let process = self.process.as_mut().expect("it is running");
                 let inbox = &mut process.cores[usize::from(core)].inbox[usize::from(from)];
@@ -181,6 +189,7 @@ impl World {
             | Happening::Disk(..)
             | Happening::Shutdown(..)
             | Happening::Turn(..)
+            | Happening::Ran(..)
             | Happening::Wake(..) => {}
         }
         Ok(())
@@ -356,6 +365,13 @@ impl World {
                 let parcel = inbox.parcels.pop_front().expect("it was counted");
                 self.tell(core, node::Event::Parcel { from: CoreId(from), parcel }, now);
             }
+            Arrival::Ran(core) => {
+                self.note("ran", &[u64::from(core)]);
+                let process = self.process.as_mut().expect("it is running");
+                let job = process.cores[usize::from(core)].long.take();
+                let job = job.expect("one long command at a time");
+                self.tell(core, node::Event::Ran(job), now);
+            }
             Arrival::Shutdown(core) => {
                 self.note("shutdown", &[]);
                 let process = self.process.as_mut().expect("it is running");
@@ -401,6 +417,7 @@ impl World {
         match wish {
             Wish::Listen => self.note_listening(core)?,
             Wish::Exit => self.note_exit(core)?,
+            Wish::Run(job) => self.run_beside(core, job)?,
             Wish::Send(peer, buffer) => self.send_out(peer, buffer)?,
             Wish::Close(peer) => {
                 self.note("close", &peer.numbers());
@@ -478,6 +495,25 @@ impl World {
                 self.disks[usize::from(core)].release(file);
             }
         }
+        Ok(())
+    }
+
+    /// What a long command does it does at once; when it is back is for chance to say. Nothing else
+    /// can see its slices meanwhile.
+    fn run_beside(&mut self, core: u16, mut job: Box<node::LongJob>) -> Result<(), String> {
+        self.note("run", &[u64::from(core)]);
+        self.report.count("node: a command ran beside its core");
+        job.run();
+        let process = self.process.as_mut().expect("it is running");
+        if process.cores[usize::from(core)].long.replace(job).is_some() {
+            return Err(format!("core {core} runs two long commands at a time"));
+        }
+        let after = match self.prng.below(100) {
+            0..60 => self.prng.below(50),
+            60..97 => self.prng.below(2_000),
+            _ => self.prng.below(100_000),
+        };
+        self.schedule(after, Happening::Ran(self.incarnation, core));
         Ok(())
     }
 
@@ -570,6 +606,7 @@ fn wish(core: u16, output: node::Output<'_>) -> Wish {
         node::Output::Close { id } => Wish::Close(Peer { core, id }),
         node::Output::StopReceive { id } => Wish::StopReceive(Peer { core, id }),
         node::Output::StartReceive { id } => Wish::StartReceive(Peer { core, id }),
+        node::Output::Run(job) => Wish::Run(job),
         node::Output::Parcel { to, parcel, wake } => Wish::Parcel(to.0, parcel, wake),
         node::Output::Exit => Wish::Exit,
         node::Output::Log(wal::Output::Write(write)) => {
