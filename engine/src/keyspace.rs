@@ -42,6 +42,9 @@ pub struct Keyspace {
     /// For bytes that are built and copied.
     scratch: Vec<u8>,
     pub(crate) snapshot: Option<Box<Snapshot>>,
+    /// A planted bug: see [`plant_forgetful_walker`](Self::plant_forgetful_walker).
+    #[cfg(feature = "planted")]
+    pub(crate) forgets_to_save: bool,
 }
 
 /// It moves from the thread that recovered it to that of its core, as a whole.
@@ -67,7 +70,27 @@ impl Keyspace {
             limits: EncodingLimits::default(),
             scratch: Vec::new(),
             snapshot: None,
+            #[cfg(feature = "planted")]
+            forgets_to_save: false,
         }
+    }
+
+    /// Plants a bug for the simulator to find: what is about to change is not saved for a
+    /// snapshot, unless it is large. Nothing without the feature `planted`.
+    pub fn plant_forgetful_walker(&mut self) {
+        #[cfg(feature = "planted")]
+        {
+            self.forgets_to_save = true;
+        }
+    }
+
+    /// Is it planted?
+    pub(crate) fn forgets_to_save(&self) -> bool {
+        #[cfg(feature = "planted")]
+        let forgets = self.forgets_to_save;
+        #[cfg(not(feature = "planted"))]
+        let forgets = false;
+        forgets
     }
 
     /// Up to where values are stored as bytes, from now on. What is stored stays as it is.

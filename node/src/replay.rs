@@ -103,6 +103,9 @@ impl SliceReplay {
 
     /// Plants a bug for the simulator to find; nothing without the feature `planted`.
     pub fn plant(&mut self, plant: Plant) {
+        if plant == Plant::ForgetSave {
+            self.keyspace.plant_forgetful_walker();
+        }
         self.planted.plant(plant);
     }
 
@@ -189,7 +192,10 @@ impl SliceReplay {
             self.history.terms.push((term, index));
         }
         self.logged += body.len() as u64;
-        if body.is_empty() {
+        let is_passed_over = self.base != LogIndex::NONE
+            && index == self.base.next()
+            && self.planted.is(Plant::SkipBehindSnapshot);
+        if body.is_empty() || is_passed_over {
             return Ok(());
         }
         let reader = BatchReader::new(body).map_err(|error| error.to_string())?;
@@ -361,6 +367,24 @@ enum Verdict {
     Yes,
     No,
     NotYet,
+}
+
+impl SliceStart {
+    pub fn id(&self) -> SliceId {
+        self.slice.id
+    }
+
+    /// The digest of the keyspace.
+    pub fn digest(&self) -> u128 {
+        self.space.keyspace.digest()
+    }
+
+    /// What a snapshot taken now would keep besides the keyspace, as bytes: terms, void ranges,
+    /// the checksum of all effects; and the last entry.
+    pub fn history(&self) -> (LogIndex, Vec<u8>) {
+        let last = self.group.last();
+        (last, self.group.history().encode(last, self.slice.checksum().0))
+    }
 }
 
 impl LogReplay {

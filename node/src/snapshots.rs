@@ -17,15 +17,27 @@ use engine::Walk;
 use crate::event::Pending;
 use crate::group::Group;
 use crate::node::{Node, Phase};
+use crate::planted::Plant;
 
-/// A chunk goes out when it has this size, or a little more: bytes.
-const CHUNK_SIZE: usize = 512 * 1024;
 /// Chunks on their way to the disk.
 const CHUNKS_MAX: usize = 4;
-/// Entries walked in one turn.
-const ENTRIES_PER_TURN: usize = 512;
 /// After a failure the next is tried only so much later: microseconds.
 const PATIENCE_US: u64 = 10_000_000;
+
+/// How large the steps of a snapshot are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotSteps {
+    /// A chunk goes out when it has this size, or a little more: bytes.
+    pub chunk_size: usize,
+    /// Entries walked in one turn.
+    pub entries_per_turn: usize,
+}
+
+impl Default for SnapshotSteps {
+    fn default() -> Self {
+        Self { chunk_size: 512 * 1024, entries_per_turn: 512 }
+    }
+}
 
 /// What a snapshot is of, besides its chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +86,7 @@ pub struct Published {
 /// Owner: core.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
+    steps: SnapshotSteps,
     taking: Option<Taking>,
     /// Slices whose turn comes.
     queue: VecDeque<SliceId>,
@@ -152,6 +165,7 @@ impl Snapshots {
             kept[usize::from(one.slice.0)].add(*one);
         }
         Self {
+            steps: SnapshotSteps::default(),
             taking: None,
             queue: VecDeque::new(),
             kept,
@@ -210,6 +224,12 @@ impl Kept {
 const KEPT: usize = 2;
 
 impl Node {
+    /// From now on snapshots are taken in such steps; smaller ones show a simulator more of what
+    /// can happen between them.
+    pub fn set_snapshot_steps(&mut self, steps: SnapshotSteps) {
+        self.snapshots.steps = steps;
+    }
+
     /// Snapshots all own slices. False if that is being done.
     pub(crate) fn begin_save(&mut self, now: Now) -> bool {
         if self.snapshots.save.is_some() {
@@ -325,7 +345,7 @@ impl Node {
 
     fn walk_snapshot(&mut self, now: Now) {
         let Self { snapshots, slices, outputs, .. } = self;
-        let Snapshots { taking: Some(taking), buffers, .. } = snapshots else { return };
+        let Snapshots { taking: Some(taking), buffers, steps, .. } = snapshots else { return };
         let slice = taking.facts.slice;
         if !slices.is_here(slice) {
             return;
@@ -340,9 +360,9 @@ impl Node {
         if taking.stage != Stage::Walking || CHUNKS_MAX <= taking.on_their_way {
             return;
         }
-        match keyspace.snapshot_walk(ENTRIES_PER_TURN, &mut taking.chunk) {
+        match keyspace.snapshot_walk(steps.entries_per_turn, &mut taking.chunk) {
             Walk::More => {
-                if CHUNK_SIZE <= taking.chunk.len() {
+                if steps.chunk_size <= taking.chunk.len() {
                     Snapshots::send_chunk(taking, buffers, outputs);
                 }
             }
@@ -365,9 +385,10 @@ impl Node {
     }
 
     fn publish_snapshot(&mut self) {
-        let Self { snapshots, slices, outputs, .. } = self;
+        let Self { snapshots, slices, outputs, planted, .. } = self;
         let Some(taking) = &mut snapshots.taking else { return };
         let is_settled = taking.facts.index <= slices.settled(taking.facts.slice);
+        let is_settled = is_settled || planted.is(Plant::PublishUnsettled);
         if taking.stage == Stage::Walked && taking.on_their_way == 0 && is_settled {
             taking.stage = Stage::Publishing;
             let publish = SnapshotOutput::Publish(taking.facts.clone());

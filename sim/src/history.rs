@@ -156,6 +156,10 @@ pub enum Request {
     Select(u16),
     Durability(Level),
     Info,
+    /// SAVE, or BGSAVE.
+    Save {
+        waits: bool,
+    },
     /// HELLO 3: replies change their form from here on.
     Hello,
     Quit,

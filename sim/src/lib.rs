@@ -14,6 +14,7 @@ mod world;
 mod disk;
 mod link;
 mod resp;
+mod shelf;
 mod workload;
 
 mod checker;

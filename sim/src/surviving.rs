@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use base::SliceId;
+use base::{LogIndex, SliceId, Term};
 use engine::{BatchReader, Effect, Keyspace};
 use node::Topology;
 use wal::Record;
@@ -68,7 +68,7 @@ pub struct Entry {
     pub hash: u64,
     effects: Vec<Kept>,
     fragment: Vec<Place>,
-    body: Option<Vec<u8>>,
+    body: Vec<u8>,
 }
 
 /// An effect as the checkers see it.
@@ -150,7 +150,7 @@ impl Surviving {
             hash: hash_bytes(body),
             effects: Vec::new(),
             fragment: Vec::new(),
-            body: self.keeps_bytes.then(|| body.to_vec()),
+            body: body.to_vec(),
         };
         if !body.is_empty() {
             let reader = BatchReader::new(body).map_err(|error| error.to_string())?;
@@ -202,12 +202,12 @@ impl Surviving {
                     }
                     apply(*effect, &mut contents, changes)?;
                 }
-                if let Some(body) = &entry.body {
+                if self.keeps_bytes {
                     let topology = self.topology;
                     let is_own = |key: &[u8]| {
                         usize::from(topology.slice_of(engine::slot_of(key)).0) == slice
                     };
-                    apply_bytes(body, &mut self.bytes, &is_own)?;
+                    apply_bytes(&entry.body, &mut self.bytes, &is_own)?;
                 }
             }
             self.contents.append(&mut contents);
@@ -237,6 +237,32 @@ impl Surviving {
             }
         }
         Some(keyspaces)
+    }
+
+    /// The keyspace of a slice as of an entry, made of the effects of what counts up to there.
+    pub fn keyspace_at(
+        &self,
+        slice: SliceId,
+        term: Term,
+        index: LogIndex,
+        seed: u64,
+    ) -> Result<Keyspace, String> {
+        let log = &self.slices[usize::from(slice.0)];
+        if log.entry(index.0).is_none_or(|entry| entry.term != term.0) {
+            return Err(format!("there is no such entry of term {term}"));
+        }
+        let mut keyspace = Keyspace::new(seed, self.topology.slots(slice));
+        let counted = log.entries.iter().filter(|entry| log.counts(entry.index));
+        for entry in counted.take_while(|entry| entry.index <= index.0) {
+            if entry.body.is_empty() {
+                continue;
+            }
+            for effect in BatchReader::new(&entry.body).map_err(|error| error.to_string())? {
+                let effect = effect.map_err(|error| error.to_string())?;
+                keyspace.replay(&effect).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(keyspace)
     }
 
     /// Keys of one database.
@@ -348,9 +374,7 @@ fn keep(effect: &Effect<'_>, keys: &Keys, values: &Values) -> Result<Kept, Strin
         Effect::FlushDatabase { db } => Kept::FlushDatabase(db),
         Effect::FlushAll => Kept::FlushAll,
         Effect::SwapDatabases { first, second } => Kept::Swap(first, second),
-        Effect::PutString { .. } | Effect::SetExpire { .. } | Effect::SetRange { .. } => {
-            return Err(format!("an effect that no client asked for: {effect:?}"));
-        }
+        other => return Err(format!("an effect that no client asked for: {other:?}")),
     })
 }
 
@@ -460,7 +484,7 @@ mod tests {
             hash: index,
             effects: Vec::new(),
             fragment: Vec::new(),
-            body: None,
+            body: Vec::new(),
         };
         let voids = voids.iter().map(|[first, end]| *first..*end).collect();
         let entries = (1..=count).map(entry).collect();

@@ -155,7 +155,8 @@ impl Workload {
             42..45 => self.visit_twin(standing, values),
             45..60 => Request::Ping,
             60..70 => Request::Info,
-            70..75 => Request::Wrong,
+            70..73 => Request::Wrong,
+            73..75 => Request::Save { waits: self.prng.chance(40) },
             75..85 if 0 < self.memory_share => {
                 Request::Durability(if self.prng.chance(50) { Level::Local } else { Level::Memory })
             }
@@ -485,6 +486,7 @@ impl Workload {
                 vec![name("CLIENT"), name("DURABILITY"), name(level)]
             }
             Request::Info => vec![name("INFO")],
+            Request::Save { waits } => vec![name(if *waits { "SAVE" } else { "BGSAVE" })],
             Request::Hello => vec![name("HELLO"), name("3")],
             Request::Quit => vec![name("QUIT")],
             Request::Wrong => vec![name("GET"), name("one"), name("two")],
@@ -518,6 +520,12 @@ pub fn interpret(
             Request::Queue(_) | Request::Execute { .. } if text.starts_with("MISCONF ") => {
                 Ok(Answer::Refused)
             }
+            Request::Save { .. } if text == "ERR Background save already in progress" => {
+                Ok(Answer::Other)
+            }
+            Request::Save { waits: true } if text.starts_with("ERR a snapshot could not be") => {
+                Ok(Answer::Other)
+            }
             _ if request.writes() && text.starts_with("MISCONF ") => Ok(Answer::Refused),
             _ => Err(format!("{request:?} was answered {text:?}")),
         };
@@ -532,7 +540,8 @@ pub fn interpret(
             Request::Set { get: false, .. }
             | Request::FlushAll
             | Request::FlushDatabase
-            | Request::Swap,
+            | Request::Swap
+            | Request::Save { waits: true },
             Reply::Simple(range),
         ) if &bytes[range.clone()] == b"OK" => Answer::Ok,
         (
@@ -560,6 +569,11 @@ pub fn interpret(
             | Request::Unwatch,
             Reply::Simple(range),
         ) if &bytes[range.clone()] == b"OK" => Answer::Other,
+        (Request::Save { waits: false }, Reply::Simple(range))
+            if &bytes[range.clone()] == b"Background saving started" =>
+        {
+            Answer::Other
+        }
         (Request::Queue(_), Reply::Simple(range)) if &bytes[range.clone()] == b"QUEUED" => {
             Answer::Other
         }

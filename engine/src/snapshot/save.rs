@@ -50,6 +50,7 @@ impl Keyspace {
                 Some(entry) if is_large(entry) => {
                     snapshot.parts.insert(name.clone(), Part::new(id, entry));
                 }
+                _ if self.forgets_to_save() => return None,
                 Some(entry) => {
                     let value = entry.packed().expect("what is not large is bytes");
                     encode_whole(id, entry, value, &mut snapshot.saved);

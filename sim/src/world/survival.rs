@@ -1,7 +1,6 @@
 //! How a start is judged: what was promised is in what the logs hold, and explains every reply.
 
 use base::SliceId;
-use node::settle_replays;
 
 use super::process::{Core, Recovery};
 use super::{Stage, World};
@@ -153,8 +152,10 @@ impl World {
 
     /// After the last shutdown: contents, replies and log agree to the last key.
     pub(super) fn judge_end(&mut self) -> Result<(), String> {
-        let Recovery { logs, replays, hard_states, surviving } = self.recover(true)?;
-        let cores = self.make_cores(logs, settle_replays(replays, &hard_states)?);
+        let Recovery { logs, replays, whole, hard_states, surviving } = self.recover(true)?;
+        let starts = self.settle(replays, whole, &hard_states)?;
+        self.judge_snapshots(&surviving)?;
+        let cores = self.make_cores(logs, starts);
         self.judge_survival(&cores, &surviving)?;
         let keyspaces = surviving.keyspaces(self.plan.seed).expect("the bytes were kept");
         let used: usize = keyspaces.iter().map(|keyspace| keyspace.used_bytes()).sum();
