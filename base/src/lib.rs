@@ -11,6 +11,7 @@ mod map;
 mod prng;
 mod time;
 
+pub mod double;
 pub mod limits;
 pub mod mark;
 

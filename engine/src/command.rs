@@ -13,8 +13,13 @@ mod tests;
 pub use keys::{Find, Key, KeyFlag, KeySpec, Keys};
 
 use crate::batch::HEADER_SIZE;
-use crate::effect::EFFECT_OVERHEAD_MAX;
+use crate::effect::{EFFECT_OVERHEAD_MAX, End};
 use crate::error::CommandError;
+use crate::integer::parse_integer;
+use crate::listpack::Item;
+use crate::table::Entry;
+use crate::values::ListView;
+use crate::varint;
 
 /// A command as its family declares it.
 #[derive(Clone, Copy, Debug)]
@@ -69,11 +74,17 @@ pub enum Arity {
 pub enum Acl {
     None,
     Keyspace,
+    Set,
+    Hash,
     String,
     Bitmap,
+    List,
+    SortedSet,
     PubSub,
     Connection,
     Transaction,
+    /// Lists, sets and sorted sets.
+    Collections,
 }
 
 /// The chapter of Redis's manual a command is in.
@@ -81,7 +92,11 @@ pub enum Acl {
 pub enum Group {
     Generic,
     String,
+    Set,
+    Hash,
     Bitmap,
+    List,
+    SortedSet,
     PubSub,
     Connection,
     Server,
@@ -124,6 +139,20 @@ pub enum Logs {
     KeyPerArgument,
     /// A decimal fraction of any length.
     Fraction,
+    /// An element from an end of the lists whose values reach another key.
+    Element,
+    /// The indexes of elements of its first key, at most as many as the second argument says.
+    Indexes,
+    /// Members with scores out of the values of the keys whose values reach another key.
+    Scores,
+    /// Its arguments twice.
+    ArgumentsTwice,
+    /// Members or fields of the keys whose values reach another key, and a key once more.
+    Parts,
+    /// As many members of its key, which is the first argument, as the second says, or one.
+    Drawn,
+    /// Its elements, or what [`crate::gathered_size_max`] tells.
+    Gathered,
 }
 
 impl<R: Runs> Command<R> {
@@ -163,18 +192,58 @@ impl<R: Runs> Command<R> {
         let arguments: usize = args.iter().map(|arg| EFFECT_OVERHEAD_MAX + arg.len()).sum();
         let base = HEADER_SIZE + EFFECT_OVERHEAD_MAX + INTEGER_SIZE_MAX + arguments;
         self.flags.iter().fold(base, |size, flag| match flag {
-            Flag::Logs(Logs::Values) => {
+            Flag::Logs(Logs::Values | Logs::Gathered | Logs::Element | Logs::Parts) => {
                 let reaching =
                     self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
                 // A value may take a second effect, which names the key again.
                 size + arguments + reaching.map(|key| value_size(key.name)).sum::<usize>()
             }
+            Flag::Logs(Logs::ArgumentsTwice) => size + arguments,
+            Flag::Logs(Logs::Drawn) => size + args.first().map_or(0, |key| value_size(key)),
             Flag::Logs(Logs::KeyPerArgument) => {
                 size + args.len() * (INTEGER_SIZE_MAX + args.first().map_or(0, |key| key.len()))
             }
             Flag::Logs(Logs::Fraction) => size + FRACTION_SIZE_MAX,
+            Flag::Logs(Logs::Indexes) => {
+                let wanted = args.get(1).and_then(|count| parse_integer(count)).unwrap_or(0);
+                let wanted = match usize::try_from(wanted.unsigned_abs()) {
+                    Ok(0) | Err(_) => usize::MAX,
+                    Ok(count) => count.saturating_mul(INDEX_SIZE),
+                };
+                size + args.first().map_or(0, |key| value_size(key)).min(wanted)
+            }
+            Flag::Logs(Logs::Scores) => {
+                let reaching =
+                    self.keys_and_flags(args).filter(|key| key.flags.contains(&KeyFlag::Access));
+                let values = reaching.map(|key| value_size(key.name)).sum::<usize>();
+                size.saturating_add(values.saturating_mul(SCORED_SHARE_MAX))
+            }
             _ => size,
         })
+    }
+
+    /// The most bytes that one execution with `args` logs of a value it finds, if it logs any of
+    /// it: what `value_size` of [`effect_size_max`](Self::effect_size_max) is to tell.
+    #[must_use]
+    pub fn logged_size(&self, args: &[&[u8]], entry: Entry<'_>) -> usize {
+        let logs = |logs| self.has_flag(Flag::Logs(logs));
+        if logs(Logs::Drawn) {
+            let count = args.get(1).map_or(Some(1), |count| parse_integer(count));
+            let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
+            let longest = entry.longest_part() + varint::SIZE_MAX;
+            return count.saturating_mul(longest).min(entry.parts_size_max());
+        }
+        if logs(Logs::Parts) {
+            return entry.parts_size_max();
+        }
+        match ListView::of(entry) {
+            Ok(list) if logs(Logs::Element) => {
+                let ends = [End::Left, End::Right].map(|end| list.end(end).map_or(0, Item::len));
+                ends[0].max(ends[1])
+            }
+            Ok(list) if logs(Logs::Indexes) => list.len() * INDEX_SIZE,
+            _ => entry.payload_size_max(),
+        }
     }
 
     /// The subcommand called `word`, in any case, if this is a container that has it.
@@ -194,12 +263,19 @@ impl<R: Runs> Command<R> {
     }
 }
 
+/// An index among the strings of an effect: its size, then four bytes.
+pub const INDEX_SIZE: usize = 5;
+
 /// The longest decimal text of a 64-bit integer: bytes.
 const INTEGER_SIZE_MAX: usize = 20;
 
 /// The longest text of a fraction: the largest extended-precision number has 4,933 digits before
 /// its point, and 17 are written after it.
 const FRACTION_SIZE_MAX: usize = 5 * 1024;
+
+/// The most that logging a member with a score takes of what the member takes where it is: an
+/// integer of two bytes in a set becomes six digits and eight bytes of score, with their sizes.
+const SCORED_SHARE_MAX: usize = 8;
 
 /// For a family's build-time check: the names rise.
 pub const fn is_sorted<R>(family: &[Command<R>]) -> bool {

@@ -2,16 +2,27 @@
 
 mod bitfield;
 mod bitmaps;
+mod chosen;
 mod databases;
+mod dump;
 mod expiry;
+mod field_times;
+mod hashes;
 mod keys;
 mod lcs;
+mod list_moves;
+mod list_search;
+mod lists;
 mod numbers;
 mod object;
+mod scanning;
 mod set;
+mod sets;
+mod sort;
 mod strings;
 #[cfg(test)]
 mod tests;
+mod zsets;
 
 use base::limits::{DATABASES, STRING_SIZE_MAX};
 
@@ -21,19 +32,35 @@ use crate::error::CommandError;
 use crate::integer::parse_integer;
 
 pub use object::encoding;
+pub use sort::gathered_size_max;
 
 /// The families of commands on keys.
 pub const FAMILIES: &[&[Command<Run>]] = &[
     bitfield::FAMILY,
     bitmaps::FAMILY,
     databases::FAMILY,
+    dump::FAMILY,
     expiry::FAMILY,
+    field_times::FAMILY,
+    hashes::FAMILY,
     keys::FAMILY,
     lcs::FAMILY,
+    list_moves::FAMILY,
+    list_search::FAMILY,
+    lists::FAMILY,
     numbers::FAMILY,
     object::FAMILY,
     set::FAMILY,
+    sets::FAMILY,
+    sets::ALGEBRA,
+    sort::FAMILY,
     strings::FAMILY,
+    zsets::FAMILY,
+    zsets::algebra::FAMILY,
+    zsets::draws::FAMILY,
+    zsets::pops::FAMILY,
+    zsets::ranges::FAMILY,
+    zsets::removals::FAMILY,
 ];
 
 /// What commands on strings have in common.
@@ -53,6 +80,19 @@ const STRING: Command<Run> = Command {
 
 /// What commands on strings as rows of bits have in common.
 const BITMAP: Command<Run> = Command { group: Group::Bitmap, acl: Acl::Bitmap, ..STRING };
+
+/// What commands on lists have in common.
+const LIST: Command<Run> = Command { group: Group::List, acl: Acl::List, ..STRING };
+/// What commands on sorted sets have in common.
+const SORTED_SET: Command<Run> =
+    Command { group: Group::SortedSet, acl: Acl::SortedSet, since: "1.2.0", ..STRING };
+
+/// What commands on sets have in common.
+const MEMBERS: Command<Run> = Command { group: Group::Set, acl: Acl::Set, ..STRING };
+
+/// What commands on hashes have in common.
+const FIELDS: Command<Run> =
+    Command { since: "2.0.0", group: Group::Hash, acl: Acl::Hash, ..STRING };
 
 /// What commands on keys of any type have in common.
 const GENERIC: Command<Run> = Command { group: Group::Generic, acl: Acl::Keyspace, ..STRING };

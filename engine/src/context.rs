@@ -10,7 +10,7 @@ use base::Prng;
 use crate::command::{Access, Command, Runs};
 use crate::effect::Effect;
 use crate::error::CommandError;
-use crate::keyspace::{AccessPolicy, Entry};
+use crate::keyspace::{AccessPolicy, Entry, ReplayError};
 use crate::notes::{Class, Classes, Notes};
 use crate::reply::ReplySink;
 use crate::space::Spaces;
@@ -33,10 +33,26 @@ pub enum Run {
     /// On every slice.
     ReadAll(ReadHandler),
     WriteAll(WriteHandler),
+    /// As one of the others; which one, the arguments tell.
+    Varying {
+        access: Access,
+        of: fn(Args<'_>) -> Run,
+    },
     /// On nothing: it says what it always says.
     Plain(fn(&mut dyn ReplySink)),
     /// By its subcommand.
     Container(&'static [Command<Run>]),
+}
+
+impl Run {
+    /// How the command runs with these arguments: never [`Varying`](Run::Varying).
+    #[must_use]
+    pub fn with(self, args: Args<'_>) -> Self {
+        match self {
+            Run::Varying { of, .. } => of(args),
+            run => run,
+        }
+    }
 }
 
 impl Runs for Run {
@@ -44,6 +60,7 @@ impl Runs for Run {
         match self {
             Run::Read(_) | Run::ReadAll(_) => Access::Read,
             Run::Write(_) | Run::WriteAll(_) => Access::Write,
+            Run::Varying { access, .. } => *access,
             Run::Plain(_) | Run::Container(_) => Access::None,
         }
     }
@@ -132,21 +149,39 @@ impl WriteCx<'_> {
     /// If the effect is on more than one key, or does not fit what is there: a handler looks
     /// before it deletes.
     pub fn apply(&mut self, effect: Effect<'_>) {
+        self.try_apply(effect).expect("only what fits what is there is applied");
+    }
+
+    /// As [`apply`](Self::apply), of an effect that may not fit, as one that holds what a client
+    /// sent: changes nothing then, and logs nothing.
+    pub(crate) fn try_apply(&mut self, effect: Effect<'_>) -> Result<(), ReplayError> {
         let (db, key) = effect.place().expect("an effect on all keys goes to all slices");
-        let may_create = effect.may_create();
-        let is_new = may_create
+        let is_new = effect.may_create()
             && self.notify_classes.contains(Class::New)
             && self.spaces.find(db, key).is_none();
-        self.spaces.apply(&effect);
-        if may_create {
+        self.apply_quietly(&effect)?;
+        if is_new {
+            self.notify_in(db, Class::New, "new", key);
+        }
+        Ok(())
+    }
+
+    /// As [`apply`](Self::apply), of an effect that puts something in the place of what the same
+    /// command deleted: nobody is told of a new key.
+    pub(crate) fn replace(&mut self, effect: Effect<'_>) {
+        self.apply_quietly(&effect).expect("only what fits what is there is applied");
+    }
+
+    fn apply_quietly(&mut self, effect: &Effect<'_>) -> Result<(), ReplayError> {
+        let (db, key) = effect.place().expect("an effect on all keys goes to all slices");
+        self.spaces.try_apply(effect)?;
+        if effect.may_create() {
             // A key just set is one just used, whoever set it.
             let mode = AccessMode { touches: true, ..self.access };
             let entry = self.spaces.find(db, key);
             touch(&self.spaces, entry, mode, self.now_ms, Lookup::Change, self.prng);
         }
-        if is_new {
-            self.notify_in(db, Class::New, "new", key);
-        }
+        Ok(())
     }
 
     /// What the key holds. A handler that replies with it looks again, at `spaces` alone.

@@ -148,6 +148,11 @@ impl Keyspace {
         self.database(db).expires()
     }
 
+    /// Keys of one database that hold hashes with fields that have an expiry.
+    pub fn timed(&self, db: u16) -> usize {
+        self.database(db).timed()
+    }
+
     /// Keys of one slot in database zero.
     pub fn slot_len(&self, slot: Slot) -> usize {
         self.database(0).slot_len(slot)
@@ -170,7 +175,7 @@ impl Keyspace {
         self.database(db).memory().total()
     }
 
-    /// No key of one database expires before; None: none expires at all.
+    /// No key of one database expires before, nor a field; None: none expires at all.
     pub fn first_expire_ms(&self, db: u16) -> Option<u64> {
         self.database(db).first_expire_ms()
     }
@@ -229,7 +234,8 @@ impl Keyspace {
         self.database(db).sample(prng, count, visit);
     }
 
-    /// Visits entries of a database that have expired, from a position on. Returns where to go on
+    /// Visits entries of a database that have expired, and hashes whose fields may have, from a
+    /// position on. Returns where to go on
     /// when the budget, in entries looked at, is used up; `None` at the end. Costs nothing when
     /// nothing has expired, and little where nothing has.
     pub fn due<'a>(

@@ -11,11 +11,16 @@
 
 #[allow(dead_code, reason = "the collections that stand on it come one after another")]
 mod intset;
-#[allow(dead_code, reason = "the collections that stand on it come one after another")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the collections that stand on it come one after another"
+)]
 mod listpack;
 
 mod cursor;
 mod keyspace;
+mod rdb;
 mod slot;
 mod snapshot;
 mod table;
@@ -34,6 +39,7 @@ mod reply;
 mod space;
 
 mod commands;
+mod double;
 mod extended;
 mod glob;
 mod integer;
@@ -43,12 +49,12 @@ pub use command::{
     Access, Acl, Arity, Command, Find, Flag, Group, Key, KeyFlag, KeySpec, Keys, Logs, Runs,
     is_sorted,
 };
-pub use commands::{FAMILIES, encoding};
+pub use commands::{FAMILIES, encoding, gathered_size_max};
 pub use context::{AccessMode, Args, ReadCx, ReadHandler, Run, WriteCx, WriteHandler};
 pub use cursor::{Cursor, Position};
 pub use effect::{DecodeError, Effect, Elements, ElementsBuf, End};
 pub use error::{CommandError, until_nul};
-pub use expiry::{expire, expire_key, expire_size_max, hide, hide_key};
+pub use expiry::{Expired, ExpiryLimit, expire, expire_key, expire_size_max, hide, hide_key};
 pub use glob::matches_glob;
 pub use integer::parse_integer;
 pub use keyspace::{Inverse, Keyspace, ReplayError};

@@ -12,7 +12,7 @@ use base::limits::SLOTS;
 
 use crate::batch::Batch;
 use crate::effect::Effect;
-use crate::keyspace::{Entry, Keyspace};
+use crate::keyspace::{Entry, Keyspace, ReplayError};
 use crate::slot::slot_of;
 
 /// One slice: its keys, and what changed in them this turn. Owner: slice.
@@ -95,8 +95,23 @@ impl<'a> Spaces<'a> {
     ///
     /// If the effect is not about one key, or does not fit what is there: a handler looks first.
     pub fn apply(&mut self, effect: &Effect<'_>) {
+        self.try_apply(effect).expect("only what fits what is there is applied");
+    }
+
+    /// As [`apply`](Self::apply), of an effect that may not fit: changes and logs nothing then.
+    pub(crate) fn try_apply(&mut self, effect: &Effect<'_>) -> Result<(), ReplayError> {
         let (_, key) = effect.place().expect("an effect of a whole slice goes to every slice");
-        self.of_mut(key).apply(effect);
+        self.of_mut(key).try_apply(effect)
+    }
+
+    /// Are both keys in one slice?
+    pub(crate) fn are_together(&self, left: &[u8], right: &[u8]) -> bool {
+        match &self.0 {
+            Inner::One(_) => true,
+            Inner::Many { slots_per_slice, .. } => {
+                slot_of(left).0 / slots_per_slice == slot_of(right).0 / slots_per_slice
+            }
+        }
     }
 
     /// Changes every slice that `is_changed` and logs the change in each.
@@ -146,8 +161,13 @@ impl Space {
 
     /// Changes the slice and logs the change, in one step.
     fn apply(&mut self, effect: &Effect<'_>) {
-        self.keyspace.replay(effect).expect("only what fits what is there is applied");
+        self.try_apply(effect).expect("only what fits what is there is applied");
+    }
+
+    fn try_apply(&mut self, effect: &Effect<'_>) -> Result<(), ReplayError> {
+        self.keyspace.replay(effect)?;
         self.batch.append(effect, &self.keyspace);
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ mod bucket;
 mod entry;
 mod maintain;
 mod prefetch;
+mod ranking;
 mod root;
 mod sample;
 mod segment;
@@ -34,6 +35,7 @@ use foldhash::quality::FixedState;
 pub use access::AccessPolicy;
 pub use entry::Entry;
 pub(crate) use entry::{Attributes, EntryBox, INLINE_SIZE_MAX};
+pub(crate) use ranking::{Edge, Ranking, Ranks};
 
 /// The place of members, fields and the like in a table of their own: it has one slot.
 pub(crate) const MEMBERS: Slot = Slot(0);
@@ -139,7 +141,9 @@ pub(crate) struct Table {
     blocks: Vec<usize>,
     len: usize,
     expires: usize,
-    /// No entry expires before: `u64::MAX` if none expires.
+    /// Entries with fields that expire.
+    timed: usize,
+    /// No entry expires before, nor a field of one: `u64::MAX` if none expires.
     min_expire_ms: Cell<u64>,
     /// Without garbage.
     memory: Memory,
@@ -162,6 +166,7 @@ impl Table {
             blocks: Vec::new(),
             len: 0,
             expires: 0,
+            timed: 0,
             min_expire_ms: Cell::new(u64::MAX),
             memory: Memory::default(),
             removed: 0,
@@ -180,10 +185,15 @@ impl Table {
         self.len
     }
 
-    /// No entry expires before; None: none expires at all.
+    /// No entry expires before, nor a field of one; None: none expires at all.
     pub(crate) fn first_expire_ms(&self) -> Option<u64> {
         let bound = self.min_expire_ms.get();
-        (0 < self.expires && bound != u64::MAX).then_some(bound)
+        (0 < self.expires + self.timed && bound != u64::MAX).then_some(bound)
+    }
+
+    /// Entries with fields that expire.
+    pub(crate) fn timed(&self) -> usize {
+        self.timed
     }
 
     /// Entries with an expiry.
@@ -256,21 +266,23 @@ impl Table {
         let entry = segment.entry_mut(spot);
         self.memory.entries -= entry.view().size();
         self.expires -= usize::from(entry.view().expire_ms().is_some());
+        self.timed -= usize::from(entry.view().has_timed_fields());
         let result = change(entry);
         debug_assert!(entry.view().key() == key);
-        let expire_ms = entry.view().expire_ms();
+        let due_ms = entry.view().due_ms();
         self.memory.entries += entry.view().size();
-        self.expires += usize::from(expire_ms.is_some());
-        segment.lower_min_expire(expire_ms);
-        self.lower_min_expire(number, expire_ms);
+        self.expires += usize::from(entry.view().expire_ms().is_some());
+        self.timed += usize::from(entry.view().has_timed_fields());
+        segment.lower_min_expire(due_ms);
+        self.lower_min_expire(number, due_ms);
         Some(result)
     }
 
-    fn lower_min_expire(&self, number: usize, expire_ms: Option<u64>) {
-        if let Some(expire_ms) = expire_ms {
+    fn lower_min_expire(&self, number: usize, due_ms: Option<u64>) {
+        if let Some(due_ms) = due_ms {
             let root = &self.roots[number];
-            root.set_min_expire_ms(root.min_expire_ms().min(expire_ms));
-            self.min_expire_ms.set(self.min_expire_ms.get().min(expire_ms));
+            root.set_min_expire_ms(root.min_expire_ms().min(due_ms));
+            self.min_expire_ms.set(self.min_expire_ms.get().min(due_ms));
         }
     }
 
@@ -280,10 +292,11 @@ impl Table {
             self.allocate_roots();
         }
         let number = self.number_of(place.slot);
-        let expire_ms = entry.view().expire_ms();
+        let due_ms = entry.view().due_ms();
         self.memory.entries += entry.view().size();
         self.len += 1;
-        self.expires += usize::from(expire_ms.is_some());
+        self.expires += usize::from(entry.view().expire_ms().is_some());
+        self.timed += usize::from(entry.view().has_timed_fields());
         self.blocks[number / BLOCK] += 1;
         let root = &mut self.roots[number];
         root.add_len(1);
@@ -296,7 +309,7 @@ impl Table {
         if let Err(entry) = root.segment_mut(index).place(place.hash, entry) {
             self.make_room(number, index, place.hash, entry, hasher);
         }
-        self.lower_min_expire(number, expire_ms);
+        self.lower_min_expire(number, due_ms);
     }
 
     fn allocate_roots(&mut self) {
@@ -372,6 +385,7 @@ impl Table {
         root.subtract_len(1);
         self.memory.entries -= entry.view().size();
         self.expires -= usize::from(entry.view().expire_ms().is_some());
+        self.timed -= usize::from(entry.view().has_timed_fields());
         self.len -= 1;
         self.blocks[number / BLOCK] -= 1;
         self.removed += 1;
@@ -381,7 +395,7 @@ impl Table {
     /// Asserts the invariants. Walks every entry.
     pub(crate) fn check(&self, hasher: &KeyHasher) {
         let mut memory = Memory { directories: self.roots_size(), ..Memory::default() };
-        let (mut len, mut expires) = (0, 0);
+        let (mut len, mut expires, mut timed) = (0, 0, 0);
         let mut blocks = vec![0; self.blocks.len()];
         assert!(self.roots.is_empty() || self.roots.len() == usize::from(self.count));
         for (number, root) in self.roots.iter().enumerate() {
@@ -396,6 +410,7 @@ impl Table {
                     memory.entries += entry.size();
                     len += 1;
                     expires += usize::from(entry.expire_ms().is_some());
+                    timed += usize::from(entry.has_timed_fields());
                     // A table of members has one slot, whatever they hash to.
                     assert!(
                         self.count == 1
@@ -404,12 +419,12 @@ impl Table {
                     let (first, span) = root.words_of(root.index_of(hasher.hash(entry.key())));
                     assert!((first..first + span).contains(&index));
                     let bound = self.min_expire_ms.get();
-                    assert!(entry.expire_ms().is_none_or(|expire_ms| bound <= expire_ms));
+                    assert!(entry.due_ms().is_none_or(|due_ms| bound <= due_ms));
                 }
             }
         }
         assert!(memory == self.memory);
-        assert!((len, expires) == (self.len, self.expires));
+        assert!((len, expires, timed) == (self.len, self.expires, self.timed));
         assert!(blocks == self.blocks);
     }
 }

@@ -8,6 +8,8 @@ mod assembly;
 mod hash;
 mod limits;
 mod list;
+mod parts;
+mod payload;
 mod set;
 mod zset;
 
@@ -15,11 +17,12 @@ use crate::effect::Effect;
 use crate::table::{Entry, EntryBox, KeyHasher, Table};
 
 pub(crate) use assembly::Assembly;
-pub(crate) use hash::Fields;
+pub(crate) use hash::{Fields, HashView};
 pub use limits::EncodingLimits;
-pub(crate) use list::Nodes;
-pub(crate) use set::Members;
-pub(crate) use zset::Ranking;
+pub(crate) use list::{Direction, LEN_MAX as LIST_LEN_MAX, ListView, Nodes};
+pub(crate) use payload::{is_payload, of_payload, payload_of};
+pub(crate) use set::{Members, SetView};
+pub(crate) use zset::{Ranking, Scored, Zset};
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,11 +181,11 @@ impl Object {
     }
 
     /// Asserts the invariants. Walks everything.
-    pub(crate) fn check(&self) {
+    pub(crate) fn check(&self, hasher: &KeyHasher) {
         match self {
             Object::List(nodes) => nodes.check(),
-            Object::Set(members) => members.check(),
-            Object::Hash(fields) => fields.check(),
+            Object::Set(members) => members.check(hasher),
+            Object::Hash(fields) => fields.check(hasher),
             Object::Zset(ranking) => ranking.check(),
         }
     }
@@ -271,9 +274,13 @@ pub(crate) fn change(entry: &mut EntryBox, effect: &Effect<'_>, cx: &mut ChangeC
 
 /// Takes the last change of an object back.
 pub(crate) fn undo(entry: &mut EntryBox, undo: Undo, cx: &mut ChangeCx<'_>) {
+    // A list that lost much may be bytes now.
+    let undo = match undo {
+        Undo::List(undo) => return list::undo(entry, undo),
+        undo => undo,
+    };
     let object = entry.object_mut().expect("an object stays one until its change is undone");
     match (object, undo) {
-        (Object::List(nodes), Undo::List(undo)) => nodes.undo(undo, cx),
         (Object::Set(members), Undo::Set(undo)) => members.undo(undo, cx),
         (Object::Hash(fields), Undo::Hash(undo)) => fields.undo(undo, cx),
         (Object::Zset(ranking), Undo::Zset(undo)) => ranking.undo(undo, cx),
@@ -310,14 +317,4 @@ pub(crate) fn for_each_part(entry: Entry<'_>, visit: &mut dyn FnMut(&[&[u8]])) {
         Type::Hash => hash::for_each_part(entry, visit),
         Type::Zset => zset::for_each_part(entry, visit),
     }
-}
-
-/// The value of a payload, under `key`, that never expires: its type as in RDB files, then what
-/// that says.
-pub(crate) fn of_payload(
-    _key: &[u8],
-    _payload: &[u8],
-    _cx: &mut ChangeCx<'_>,
-) -> Result<EntryBox, Unfit> {
-    todo!()
 }

@@ -4,8 +4,9 @@
 //! does not know becomes what Redis makes of it there: maps, sets and pushes are arrays, booleans
 //! integers, doubles and verbatim strings bulk strings.
 
+use base::double::Text;
+
 use crate::ProtocolError;
-use crate::double::Text;
 
 /// What a connection speaks; HELLO changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

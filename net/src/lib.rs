@@ -11,7 +11,6 @@
 
 mod buffer_pool;
 mod decode;
-mod double;
 mod encode;
 mod error;
 mod inline;

@@ -143,6 +143,7 @@ impl Node {
     fn execute_request(&mut self, request: &Request<'_>, granted: bool, now: Now) {
         let Request { caller, address, command, slice, args } = *request;
         let Run::Keys(run) = command.run else { unreachable!("only commands on keys hop") };
+        let run = run.with(args);
         let scope = Scope::One(slice);
         let admission = Admission::Own { granted };
         let task = Task { caller, command, run, args, scope: &scope, admission };
@@ -407,6 +408,7 @@ impl Node {
             Work::Command { caller, command, words } => {
                 let Run::Keys(run) = command.run else { unreachable!("a job is on keys") };
                 let args = words.borrow();
+                let run = run.with(&args);
                 let scope = self.scope(run, command, &args);
                 let task =
                     Task { caller: *caller, command, run, args: &args, scope: &scope, admission };

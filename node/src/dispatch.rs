@@ -198,7 +198,7 @@ impl Node {
                 }
                 flow
             }
-            Run::Keys(run) => self.run_keys(session, command, run, args, now),
+            Run::Keys(run) => self.run_keys(session, command, run.with(args), args, now),
         }
     }
 

@@ -219,6 +219,9 @@ impl Node {
                 // Few keys expire: they are found by the bounds of what expires.
                 let from = eviction.position;
                 let mut take = |entry: Entry<'_>| {
+                    if entry.expire_ms().is_none() {
+                        return;
+                    }
                     if found < samples {
                         let score = score(entry, policy, now_ms);
                         note_candidate(&mut eviction.pool, score, slice, db, entry.key());

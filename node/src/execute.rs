@@ -4,7 +4,7 @@
 //! of those keys, errors included, because an error too tells what was seen (PROTOCOL F22).
 
 use base::{Gate, LogIndex, Now, SliceId};
-use engine::{AccessMode, Args, Command, ReadCx, WriteCx, slot_of};
+use engine::{AccessMode, Args, Command, ExpiryLimit, ReadCx, WriteCx, slot_of};
 
 use crate::caller::Caller;
 use crate::durability::Durability;
@@ -91,6 +91,7 @@ impl Node {
             }
             engine::Run::Read(_)
             | engine::Run::Write(_)
+            | engine::Run::Varying { .. }
             | engine::Run::Plain(_)
             | engine::Run::Container(_) => {
                 let mut keys = command.keys(args).map(|key| topology.slice_of(slot_of(key)));
@@ -168,15 +169,11 @@ impl Node {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        let mut expired = 0;
+        let mut expired = engine::Expired::default();
         if expires {
             let Task { command, args, .. } = *task;
-            if hides {
-                engine::hide(&mut spaces, command, args, db, now_ms);
-            } else {
-                let wanted = notify_classes;
-                expired = engine::expire(&mut spaces, command, args, db, now_ms, wanted, notes);
-            }
+            let hide = if hides { engine::hide } else { engine::expire };
+            expired = hide(&mut spaces, command, args, db, now_ms, notify_classes, notes);
         }
         let mut reply = ReplyWriter::new(out, task.caller.protocol);
         let result = match task.run {
@@ -211,8 +208,9 @@ impl Node {
                 Ok(())
             }
             engine::Run::Container(_) => unreachable!("a container is resolved to its subcommand"),
+            engine::Run::Varying { .. } => unreachable!("the arguments told how it runs"),
         };
-        self.stats.expired_keys += expired as u64;
+        self.stats.note_expired(expired);
         self.delete_hidden(task, hides, now_ms);
         let gates = self.note_outcome(task, before, now);
         self.take_events(&gates);
@@ -238,16 +236,12 @@ impl Node {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        let mut expired = 0;
         for (db, key) in hidden {
-            if hides {
-                engine::hide_key(&mut spaces, db, &key, now_ms);
-                continue;
-            }
-            let is_gone = engine::expire_key(&mut spaces, db, &key, now_ms, *notify_classes, notes);
-            expired += u64::from(is_gone);
+            let hide = if hides { engine::hide_key } else { engine::expire_key };
+            let limit = ExpiryLimit::NONE;
+            let expired = hide(&mut spaces, db, &key, now_ms, limit, *notify_classes, notes);
+            self.stats.note_expired(expired);
         }
-        self.stats.expired_keys += expired;
     }
 
     /// Marks what was written and learns what the reply waits for.
@@ -366,11 +360,13 @@ impl Node {
     pub(crate) fn effect_size_max(&mut self, task: &Task<'_>, now_ms: u64) -> usize {
         let database = task.caller.database;
         let is_write = task.command.is_write();
+        let is_due = |slice: SliceId| {
+            let first_ms = self.slices.space(slice).keyspace.first_expire_ms(database);
+            first_ms.is_some_and(|first_ms| first_ms < now_ms)
+        };
         let has_expiring = match task.scope {
-            Scope::One(slice) => 0 < self.slices.space(*slice).keyspace.expires(database),
-            Scope::Many(set) => {
-                set.iter().any(|slice| 0 < self.slices.space(slice).keyspace.expires(database))
-            }
+            Scope::One(slice) => is_due(*slice),
+            Scope::Many(set) => set.iter().any(is_due),
         };
         if !is_write && !has_expiring {
             return 0;
@@ -380,13 +376,18 @@ impl Node {
             Scope::One(slice) => slices.one(*slice),
             Scope::Many(_) => slices.many(),
         };
-        let value_size = |key: &[u8]| spaces.find(database, key).map_or(0, |entry| entry.size());
+        let value_size = |key: &[u8]| {
+            let entry = spaces.find(database, key);
+            entry.map_or(0, |entry| task.command.logged_size(task.args, entry))
+        };
         let logged = task.command.effect_size_max(task.args, &value_size);
         let expired = match has_expiring {
             true => engine::expire_size_max(&spaces, task.command, task.args, database, now_ms),
             false => 0,
         };
-        logged + expired
+        let gathered =
+            engine::gathered_size_max(&spaces, task.command, task.args, database, now_ms);
+        logged + expired + gathered
     }
 
     pub(crate) fn refuses_write(&self, task: &Task<'_>, now: Now) -> Option<RequestError> {

@@ -1,10 +1,10 @@
-//! Keys whose time has come and that nobody asks for: found and deleted, a few in each turn.
+//! Keys, and fields of hashes, whose time has come and that nobody asks for: found and deleted, a few in each turn.
 //!
 //! A pass goes over the databases of the own slices. It ends when nothing more is due; the core
 //! then sleeps until the next key is. What is deleted is deleted by effects, as everywhere.
 
 use base::{Now, SliceId, limits};
-use engine::{Class, Effect, Position};
+use engine::{Class, Effect, ExpiryLimit, Position};
 
 use crate::execute::ROOM_MARGIN;
 use crate::node::Node;
@@ -12,6 +12,9 @@ use crate::topology::SliceSet;
 
 /// Entries looked at in one turn for each step of the effort.
 const ENTRIES_PER_EFFORT: usize = 128;
+
+/// Fields of hashes deleted in one turn for each step of the effort.
+const FIELDS_PER_EFFORT: usize = 512;
 
 /// The shortest time between two passes: microseconds.
 const PAUSE_US: u64 = 10_000;
@@ -31,6 +34,16 @@ pub(crate) struct ExpiryCycle {
     /// When the next pass begins; None: nothing expires.
     next_us: Option<u64>,
     keys: Keys,
+}
+
+/// What came of what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// The log has no room for the rest.
+    NoRoom,
+    /// It is enough for one turn.
+    More,
 }
 
 /// Keys end to end.
@@ -117,13 +130,17 @@ impl Node {
             let keyspace = &self.slices.space(slice).keyspace;
             let next =
                 keyspace.due(db, now_ms, position, budget, &mut |entry| keys.push(entry.key()));
-            let is_done = self.expire_found(slice, db, &keys, now_ms, now);
+            let outcome = self.expire_found(slice, db, &keys, now_ms, now);
             keys.clear();
             self.expiry.keys = keys;
-            if !is_done {
+            match outcome {
+                Outcome::Done => {}
                 // What was not deleted is found again.
-                self.pause_expiry(now);
-                return;
+                Outcome::NoRoom => {
+                    self.pause_expiry(now);
+                    return;
+                }
+                Outcome::More => return,
             }
             match next {
                 Some(next) => {
@@ -147,7 +164,7 @@ impl Node {
         first_ms.is_some_and(|first_ms| first_ms <= now_ms)
     }
 
-    /// Deletes keys that were found to have expired. False if the log has no room for all.
+    /// Deletes keys that were found to have expired, and such fields of hashes.
     fn expire_found(
         &mut self,
         slice: SliceId,
@@ -155,27 +172,33 @@ impl Node {
         keys: &Keys,
         now_ms: u64,
         now: Now,
-    ) -> bool {
+    ) -> Outcome {
         let mut room = self.spare_room(slice);
-        let mut expired = 0;
-        let mut fits = true;
+        let effort = self.settings.active_expire_effort.max(1) as usize;
+        let mut fields = FIELDS_PER_EFFORT * effort;
+        let mut outcome = Outcome::Done;
+        let mut has_written = false;
         for key in keys.iter() {
-            let size = key.len() + DELETE_OVERHEAD;
-            if room < size {
-                fits = false;
-                break;
-            }
-            room -= size;
+            let before = self.slices.batch_size(slice);
             let Self { slices, notes, notify_classes, .. } = self;
             let mut spaces = slices.one(slice);
-            let is_gone = engine::expire_key(&mut spaces, db, key, now_ms, *notify_classes, notes);
-            expired += u64::from(is_gone);
+            let limit = ExpiryLimit { fields, bytes: room.saturating_sub(DELETE_OVERHEAD) };
+            let classes = *notify_classes;
+            let expired =
+                engine::expire_key(&mut spaces, db, key, now_ms, limit, classes, notes);
+            has_written |= !expired.is_none();
+            self.stats.note_expired(expired);
+            fields = fields.saturating_sub(expired.fields);
+            room = room.saturating_sub(self.slices.batch_size(slice) - before);
+            if expired.is_more {
+                outcome = if fields == 0 { Outcome::More } else { Outcome::NoRoom };
+                break;
+            }
         }
-        if 0 < expired {
-            self.stats.expired_keys += expired;
+        if has_written {
             self.slices.note_effects(slice, now, &self.planted);
         }
-        fits
+        outcome
     }
 
     /// Bytes that work of the node's own may add to the open batch of a slice.

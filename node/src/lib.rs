@@ -79,7 +79,7 @@ pub use event::{Event, InForce, Output};
 pub use node::{Node, NodeStart};
 pub use parcel::Parcel;
 pub use planted::Plant;
-pub use replay::{LogReplay, SliceReplay, SliceStart, settle_replays};
+pub use replay::{LogReplay, SliceReplay, SliceRestore, SliceStart, settle_replays};
 pub use settings::{Effect, MemoryPolicy, OutputLimit, SETTINGS, Setting, Settings};
 pub use snapshots::{Published, SnapshotEvent, SnapshotFacts, SnapshotOutput, SnapshotSteps};
 pub use topology::Topology;

@@ -5,7 +5,7 @@
 //! one of them has changed.
 
 use base::{Gate, Now};
-use engine::{Args, Command, Flag, ReplySink};
+use engine::{Args, Command, ExpiryLimit, Flag, Logs, ReplySink};
 use net::Protocol;
 
 use crate::ask::Asking;
@@ -13,7 +13,6 @@ use crate::commands::{ChannelsCx, SessionCx};
 use crate::dispatch::Flow;
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
-use crate::expiry_cycle::DELETE_OVERHEAD;
 use crate::job::Work;
 use crate::node::Node;
 use crate::parcel::{Gates, Message, Words};
@@ -215,27 +214,19 @@ impl Node {
         now_ms: u64,
         now: Now,
     ) -> bool {
-        let entry = self.slices.space(slice).keyspace.find(database, key);
-        if !entry.is_some_and(|entry| entry.is_expired(now_ms)) {
-            return true;
-        }
-        if spare < key.len() + DELETE_OVERHEAD {
-            return false;
-        }
         let hides = self.is_pausing(now);
         let Self { slices, notes, notify_classes, .. } = self;
         let mut spaces = slices.one(slice);
-        if hides {
-            let before = spaces.effect_count();
-            engine::hide_key(&mut spaces, database, key, now_ms);
-            if before < spaces.effect_count() {
-                self.slices.note_effects(slice, now, &self.planted);
-            }
-        } else if engine::expire_key(&mut spaces, database, key, now_ms, *notify_classes, notes) {
-            self.stats.expired_keys += 1;
+        let before = spaces.effect_count();
+        let limit = ExpiryLimit { fields: usize::MAX, bytes: spare };
+        let hide = if hides { engine::hide_key } else { engine::expire_key };
+        let wanted = *notify_classes;
+        let expired = hide(&mut spaces, database, key, now_ms, limit, wanted, notes);
+        if before < spaces.effect_count() {
+            self.stats.note_expired(expired);
             self.slices.note_effects(slice, now, &self.planted);
         }
-        true
+        !expired.is_more
     }
 
     /// Forgets what the client watches.
@@ -317,7 +308,7 @@ impl Node {
             if let Run::Keys(run) = queued.command.run {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
-                slices.extend(&self.scope(run, queued.command, args).to_set());
+                slices.extend(&self.scope(run.with(args), queued.command, args).to_set());
                 room += queued.command.effect_size_max(args, &|_| 0) as u64;
             }
         }
@@ -476,6 +467,7 @@ impl Node {
             let failures = self.stats.commands_failed;
             match queued.command.run {
                 Run::Keys(run) => {
+                    let run = run.with(args);
                     let scope = self.scope(run, queued.command, args);
                     let caller = session.caller();
                     let task = Task {
@@ -590,10 +582,14 @@ impl Node {
                 for key in queued.command.keys(args) {
                     values += self.slices.value_size(database, key);
                 }
-                write = Some((queued.command, run));
+                write = Some((queued.command, run.with(args)));
             }
             let spaces = self.slices.many();
             expired += engine::expire_size_max(&spaces, queued.command, args, database, now_ms);
+            // What a command before it makes is among the values.
+            let gathered =
+                engine::gathered_size_max(&spaces, queued.command, args, database, now_ms);
+            values += gathered;
         }
         let Some((command, run)) = write else {
             return match expired {
@@ -607,6 +603,10 @@ impl Node {
             if let Run::Keys(_) = queued.command.run {
                 let words = queued.words.borrow();
                 let args = &words[queued.name_words..];
+                // Elements of two bytes each may be there, and an index takes five.
+                let logs = |logs| queued.command.has_flag(Flag::Logs(logs));
+                let is_by_part = logs(Logs::Parts) || logs(Logs::Drawn) || logs(Logs::Indexes);
+                let values = if is_by_part { values.saturating_mul(4) } else { values };
                 size += queued.command.effect_size_max(args, &|_| values);
                 size += args.iter().map(|word| word.len() + KEY_OVERHEAD).sum::<usize>();
             }

@@ -66,6 +66,34 @@ struct Waiting {
     body: Vec<u8>,
 }
 
+/// A slice on its way from a snapshot. Owner: whoever reads its chunks.
+#[derive(Debug)]
+pub struct SliceRestore {
+    replay: SliceReplay,
+    loader: SnapshotLoader,
+}
+
+impl SliceRestore {
+    /// Takes a chunk.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn load(&mut self, chunk: &[u8]) -> Result<(), String> {
+        self.loader.load(chunk).map_err(|error| error.to_string())
+    }
+
+    /// There are no more chunks: the slice as of the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing.
+    pub fn finish(self) -> Result<SliceReplay, String> {
+        let keyspace = self.loader.finish().map_err(|error| error.to_string())?;
+        Ok(SliceReplay { keyspace, ..self.replay })
+    }
+}
+
 /// The slices of one log. Owner: whoever reads the log.
 #[derive(Debug, Default)]
 pub struct LogReplay {
@@ -137,16 +165,12 @@ impl SliceReplay {
         self.history.last_term()
     }
 
-    /// Takes the slice from a snapshot: `load` hands over its chunks. Before any record.
+    /// Begins to take the slice from a snapshot. Before any record.
     ///
     /// # Errors
     ///
-    /// What `load` reports, or what is wrong with the snapshot.
-    pub fn restore(
-        &mut self,
-        snapshot: &SnapshotFacts,
-        load: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String>,
-    ) -> Result<(), String> {
+    /// What is wrong with the snapshot.
+    pub fn restore(mut self, snapshot: &SnapshotFacts) -> Result<SliceRestore, String> {
         assert!(snapshot.slice == self.id);
         assert!(self.last == LogIndex::NONE && self.met == LogIndex::NONE);
         let (history, checksum) = History::decode(&snapshot.attachment)?;
@@ -156,13 +180,12 @@ impl SliceReplay {
                 self.id, snapshot.index, snapshot.term
             ));
         }
-        let mut loader = SnapshotLoader::new(&mut self.keyspace);
-        load(&mut |chunk| loader.load(chunk).map_err(|error| error.to_string()))?;
-        loader.finish().map_err(|error| error.to_string())?;
         (self.base, self.last, self.resolved) = (snapshot.index, snapshot.index, snapshot.index);
         (self.history, self.checksum) = (history, Checksum(checksum));
         self.clock_ms = snapshot.clock_ms;
-        Ok(())
+        let empty = Keyspace::new(0, self.keyspace.slots());
+        let loader = SnapshotLoader::new(std::mem::replace(&mut self.keyspace, empty));
+        Ok(SliceRestore { replay: self, loader })
     }
 
     fn entry(&mut self, term: Term, index: LogIndex, body: &[u8]) -> Result<(), String> {

@@ -56,6 +56,10 @@ impl ReplySink for ReplyWriter<'_> {
         self.encoder().bulk(bytes);
     }
 
+    fn expect(&mut self, size: usize) {
+        self.out.reserve(size);
+    }
+
     fn integer(&mut self, number: i64) {
         self.encoder().integer(number);
     }
@@ -82,6 +86,19 @@ impl ReplySink for ReplyWriter<'_> {
 
     fn push(&mut self, count: usize) {
         self.encoder().push(count);
+    }
+
+    fn pairs(&mut self, count: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.encoder().array(2 * count),
+            Protocol::Resp3 => self.encoder().array(count),
+        }
+    }
+
+    fn pair(&mut self) {
+        if self.protocol == Protocol::Resp3 {
+            self.encoder().array(2);
+        }
     }
 
     fn boolean(&mut self, value: bool) {

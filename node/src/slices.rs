@@ -181,11 +181,11 @@ impl Slices {
         !self.dirty.contains(slice)
     }
 
-    /// Bytes of what a key of a slice that is here holds.
+    /// The most bytes that what a key of a slice that is here holds takes in the log.
     pub(crate) fn value_size(&self, database: u16, key: &[u8]) -> usize {
         let slice = self.topology.slice_of(engine::slot_of(key));
         let entry = self.space(slice).keyspace.find(database, key);
-        entry.map_or(0, |entry| entry.size())
+        entry.map_or(0, |entry| entry.payload_size_max())
     }
 
     /// Bytes in the open batch of `slice`.

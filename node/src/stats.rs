@@ -23,6 +23,8 @@ pub(crate) struct Stats {
     pub(crate) keyspace_hits: u64,
     pub(crate) keyspace_misses: u64,
     pub(crate) expired_keys: u64,
+    /// Of hashes.
+    pub(crate) expired_fields: u64,
     pub(crate) evicted_keys: u64,
     /// Clients closed because they were silent, and because they did not read.
     pub(crate) clients_idle_closed: u64,
@@ -40,6 +42,13 @@ pub(crate) struct Stats {
     pub(crate) subscribers_cut_off: u64,
     /// Times slices of other cores were borrowed.
     pub(crate) loans: u64,
+}
+
+impl Stats {
+    pub(crate) fn note_expired(&mut self, expired: engine::Expired) {
+        self.expired_keys += expired.keys as u64;
+        self.expired_fields += expired.fields as u64;
+    }
 }
 
 /// How fast a core goes, from the counters of one moment and of a later one. Owner: core.

@@ -231,11 +231,12 @@ impl Shelf {
 
 impl Stored {
     /// Fills a slice.
-    pub fn restore(&self, replay: &mut SliceReplay) -> Result<(), String> {
-        replay.restore(&self.facts, |load| self.chunks.iter().try_for_each(|chunk| load(chunk)))
+    pub fn restored(&self, replay: SliceReplay) -> Result<SliceReplay, String> {
+        let mut restore = replay.restore(&self.facts)?;
+        self.chunks.iter().try_for_each(|chunk| restore.load(chunk))?;
+        restore.finish()
     }
 
-    /// Bytes of its chunks, for the trace.
     pub fn chunk_count(&self) -> usize {
         self.chunks.len()
     }

@@ -70,7 +70,10 @@ impl<R: Runs> Command<R> {
             Access::Read => Some("readonly"),
             Access::Write => Some("write"),
         };
-        derived.into_iter().chain(self.flags.iter().filter_map(|flag| flag.name())).collect()
+        let flags = self.flags.iter().filter_map(|flag| flag.name());
+        let is_movable = |spec: &KeySpec| !matches!(spec.find, Find::Range { .. });
+        let movable = self.keys.specs().iter().any(is_movable).then_some("movablekeys");
+        derived.into_iter().chain(flags).chain(movable).collect()
     }
 
     /// Every ACL category the command is in, in the order Redis reports them.
@@ -78,11 +81,16 @@ impl<R: Runs> Command<R> {
         let is_admin = self.has_flag(Flag::Admin);
         let is_dangerous = is_admin || self.has_flag(Flag::Dangerous);
         let is_fast = self.has_flag(Flag::Fast);
+        let is_collection = self.acl == Acl::Collections;
         let access = self.run.access();
         let member = [
             (self.acl == Acl::Keyspace, "@keyspace"),
             (access == Access::Read, "@read"),
             (access == Access::Write, "@write"),
+            (self.acl == Acl::Set || is_collection, "@set"),
+            (self.acl == Acl::SortedSet || is_collection, "@sortedset"),
+            (self.acl == Acl::List || is_collection, "@list"),
+            (self.acl == Acl::Hash, "@hash"),
             (self.acl == Acl::String, "@string"),
             (self.acl == Acl::Bitmap, "@bitmap"),
             (self.acl == Acl::PubSub, "@pubsub"),
@@ -115,8 +123,14 @@ impl KeySpec {
         reply.bulk(b"flags");
         let flags: Vec<_> = self.flags.iter().map(|flag| flag.name()).collect();
         write_names(&flags, reply);
+        if let Find::Option { .. } | Find::Unknown = self.find {
+            write_spec("begin_search", "unknown", &[], reply);
+            write_spec("find_keys", "unknown", &[], reply);
+            return;
+        }
         write_spec("begin_search", "index", &[("index", first + words_before)], reply);
         match self.find {
+            Find::Option { .. } | Find::Unknown => unreachable!("they were told"),
             Find::Range { last, step } => {
                 // Here a last key is told relative to the first.
                 let last = if last < 0 { i64::from(last) } else { i64::from(last) - first };
@@ -192,7 +206,11 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::Set => "set",
+            Group::Hash => "hash",
             Group::Bitmap => "bitmap",
+            Group::List => "list",
+            Group::SortedSet => "sorted-set",
             Group::PubSub => "pubsub",
             Group::Connection => "connection",
             Group::Server => "server",

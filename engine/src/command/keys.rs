@@ -44,6 +44,11 @@ pub enum Find {
     Range { last: i16, step: u16 },
     /// The word where it begins tells how many keys follow.
     Counted,
+    /// The word behind the last option `name`. From the word where the group begins on, options
+    /// take that many words with them.
+    Option { name: &'static str, options: &'static [(&'static str, usize)] },
+    /// The request does not tell: what the command finds names the keys.
+    Unknown,
 }
 
 /// What a command does to its keys, in Redis's terms and in the order Redis reports them.
@@ -111,6 +116,19 @@ impl KeySpec {
                 let start = (start + 1).min(args.len());
                 (start, start + count.min(args.len() - start), 1)
             }
+            Find::Option { name, options } => {
+                let (mut at, mut found) = (start, None);
+                while let Some(word) = args.get(at) {
+                    let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+                    if is(name) && at + 1 < args.len() {
+                        found = Some(at + 1);
+                    }
+                    let option = options.iter().find(|(name, _)| is(name));
+                    at += 1 + option.map_or(0, |(_, count)| *count);
+                }
+                found.map_or((0, 0, 1), |at| (at, at + 1, 1))
+            }
+            Find::Unknown => (0, 0, 1),
         }
     }
 }

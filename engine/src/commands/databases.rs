@@ -200,7 +200,7 @@ const SCAN: Command<Run> = Command {
 };
 
 /// Keys a call looks at unless COUNT says otherwise.
-const SCAN_COUNT: i64 = 10;
+pub(super) const SCAN_COUNT: i64 = 10;
 
 fn scan(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let [cursor, options @ ..] = args else { unreachable!("the arity is at least two") };
@@ -272,7 +272,7 @@ fn scan_from<'a>(
 }
 
 /// As C's `strtoul` reads it: perhaps a sign before it, and nothing at all is zero.
-fn parse_cursor(word: &[u8]) -> Option<u64> {
+pub(super) fn parse_cursor(word: &[u8]) -> Option<u64> {
     let (is_negative, digits) = match word {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

@@ -87,7 +87,7 @@ fn expire(
 
 /// Under what the time is set.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     absent: bool,
     present: bool,
     greater: bool,
@@ -95,7 +95,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(words: Args<'_>) -> Result<Self, CommandError> {
+    pub(super) fn parse(words: Args<'_>) -> Result<Self, CommandError> {
         let mut conditions = Self::default();
         for word in words {
             let condition = [
@@ -123,7 +123,7 @@ impl Conditions {
     }
 
     /// `old` is when the key expires; never is later than any time.
-    fn hold(&self, old: Option<u64>, time_ms: i64) -> bool {
+    pub(super) fn hold(&self, old: Option<u64>, time_ms: i64) -> bool {
         let later = |old: u64| i128::from(old) < i128::from(time_ms);
         let earlier = |old: u64| i128::from(time_ms) < i128::from(old);
         (!self.absent || old.is_none())
@@ -189,7 +189,7 @@ const PEXPIRETIME: Command<Run> = Command {
 };
 
 /// Rounded to the nearest.
-fn seconds(time_ms: u64) -> u64 {
+pub(super) fn seconds(time_ms: u64) -> u64 {
     time_ms.saturating_add(500) / 1000
 }
 

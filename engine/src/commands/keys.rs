@@ -2,11 +2,13 @@
 
 use super::{GENERIC, check_sizes, database_of, is_option};
 use crate::command::{Arity, Command, Flag, KeyFlag, KeySpec, Keys, Logs, is_sorted};
-use crate::context::{Args, Lookup, ReadCx, Run, WriteCx, string_of};
+use crate::context::{Args, Lookup, ReadCx, Run, WriteCx};
 use crate::effect::Effect;
 use crate::error::CommandError;
 use crate::keyspace::Entry;
 use crate::notes::Class;
+use crate::rdb::Compression;
+use crate::values::{self, Type};
 
 pub(super) const FAMILY: &[Command<Run>] =
     &[COPY, DEL, EXISTS, MOVE, RENAME, RENAMENX, TOUCH, TYPE, UNLINK];
@@ -46,10 +48,10 @@ fn copy(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         return Err(CommandError::SameObject);
     }
     check_sizes(&args[..2])?;
-    let Some(held) = cx.look(Lookup::Read, source).map(Held::of).transpose()? else {
+    if cx.look(Lookup::Read, source).is_none() {
         cx.reply.integer(0);
         return Ok(());
-    };
+    }
     // Nothing fails below this line.
     if is_taken(cx, target_db, target) {
         if !replaces {
@@ -58,6 +60,7 @@ fn copy(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
         }
         cx.apply(Effect::Delete { db: target_db, key: target });
     }
+    let held = Held::of(cx.spaces.find(cx.db, source).expect("it was just found"));
     held.put(cx, target_db, target);
     cx.notify_in(target_db, Class::Generic, "copy_to", target);
     cx.reply.integer(1);
@@ -73,25 +76,50 @@ fn is_taken(cx: &mut WriteCx<'_>, db: u16, key: &[u8]) -> bool {
 }
 
 /// What a key holds, on its way to another key.
-struct Held {
-    value: Vec<u8>,
-    expire_ms: Option<u64>,
-    is_raw: bool,
+enum Held {
+    String { value: Vec<u8>, expire_ms: Option<u64>, is_raw: bool },
+    Other { payload: Vec<u8>, expire_ms: Option<u64> },
 }
 
 impl Held {
-    fn of(entry: Entry<'_>) -> Result<Self, CommandError> {
-        let value = string_of(entry)?.to_vec();
-        Ok(Self { value, expire_ms: entry.expire_ms(), is_raw: entry.is_raw() })
+    fn of(entry: Entry<'_>) -> Self {
+        let expire_ms = entry.expire_ms();
+        match entry.string() {
+            Some(value) => {
+                Self::String { value: value.to_vec(), expire_ms, is_raw: entry.is_raw() }
+            }
+            None => {
+                Self::Other { payload: values::payload_of(entry, Compression::None), expire_ms }
+            }
+        }
     }
 
     /// As it was, with the way it is stored as far as clients see it.
     fn put(&self, cx: &mut WriteCx<'_>, db: u16, key: &[u8]) {
-        let expire_ms = self.expire_ms;
-        cx.apply(Effect::PutString { db, key, value: &self.value, expire_ms });
-        if self.is_raw {
-            cx.apply(Effect::Append { db, key, suffix: b"" });
+        match self {
+            Self::String { value, expire_ms, is_raw } => {
+                cx.apply(Effect::PutString { db, key, value, expire_ms: *expire_ms });
+                if *is_raw {
+                    cx.apply(Effect::Append { db, key, suffix: b"" });
+                }
+            }
+            Self::Other { payload, expire_ms } => {
+                cx.apply(Effect::PutValue { db, key, payload, expire_ms: *expire_ms });
+            }
         }
+    }
+}
+
+/// Takes what a key holds to another, absent key.
+fn take(cx: &mut WriteCx<'_>, (db, key): (u16, &[u8]), (new_db, new_key): (u16, &[u8])) {
+    let entry = cx.spaces.find(db, key).expect("what is taken was found");
+    // A string is small, or moves seldom; anything else goes as it is where it can.
+    if entry.kind() != Type::String && cx.spaces.are_together(key, new_key) {
+        cx.apply(Effect::Rename { db, key, new_db, new_key });
+        cx.notify_in(new_db, Class::New, "new", new_key);
+    } else {
+        Held::of(entry).put(cx, new_db, new_key);
+        cx.apply(Effect::Delete { db, key });
     }
 }
 
@@ -171,14 +199,11 @@ fn move_key(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     if db == target_db {
         return Err(CommandError::SameObject);
     }
-    let held = cx.look(Lookup::Change, key).map(Held::of).transpose()?;
-    // Nothing fails below this line.
-    let Some(held) = held.filter(|_| !is_taken(cx, target_db, key)) else {
+    if cx.look(Lookup::Change, key).is_none() || is_taken(cx, target_db, key) {
         cx.reply.integer(0);
         return Ok(());
-    };
-    held.put(cx, target_db, key);
-    cx.apply(Effect::Delete { db, key });
+    }
+    take(cx, (db, key), (target_db, key));
     cx.notify(Class::Generic, "move_from", key);
     cx.notify_in(target_db, Class::Generic, "move_to", key);
     cx.reply.integer(1);
@@ -229,8 +254,9 @@ fn rename(cx: &mut WriteCx<'_>, args: Args<'_>, kind: Target) -> Result<bool, Co
     let [source, target] = args else { unreachable!("the arity is exact") };
     check_sizes(args)?;
     let db = cx.db;
-    let held = cx.look(Lookup::Change, source).map(Held::of).transpose()?;
-    let held = held.ok_or(CommandError::NoSuchKey)?;
+    if cx.look(Lookup::Change, source).is_none() {
+        return Err(CommandError::NoSuchKey);
+    }
     // Nothing fails below this line.
     if source == target {
         return Ok(false);
@@ -241,8 +267,7 @@ fn rename(cx: &mut WriteCx<'_>, args: Args<'_>, kind: Target) -> Result<bool, Co
         }
         cx.apply(Effect::Delete { db, key: target });
     }
-    held.put(cx, db, target);
-    cx.apply(Effect::Delete { db, key: source });
+    take(cx, (db, source), (db, target));
     cx.notify(Class::Generic, "rename_from", source);
     cx.notify(Class::Generic, "rename_to", target);
     Ok(true)

@@ -147,11 +147,24 @@ const MGET: Command<Run> = Command {
     ..STRING
 };
 
+/// From this size of the first value on, the others are taken for as large, up to so many bytes of
+/// all and of what is around each.
+const LARGE_SIZE: usize = 64 * 1024;
+const EXPECTED_SIZE_MAX: usize = 16 * 1024 * 1024;
+const BULK_OVERHEAD: usize = 32;
+
 fn get_many(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
     cx.reply.array(args.len());
-    for key in args {
+    for (at, key) in args.iter().enumerate() {
         match cx.look(Lookup::Read, key).and_then(|entry| entry.string()) {
-            Some(value) => cx.reply.bulk(value),
+            Some(value) => {
+                // A buffer that doubles again and again takes fresh memory three times over.
+                if at == 0 && LARGE_SIZE <= value.len() {
+                    let size = (value.len() + BULK_OVERHEAD) * args.len();
+                    cx.reply.expect(size.min(EXPECTED_SIZE_MAX));
+                }
+                cx.reply.bulk(value);
+            }
             None => cx.reply.null(),
         }
     }

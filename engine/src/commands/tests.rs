@@ -8,13 +8,13 @@ mod property;
 use base::Prng;
 use base::limits::{DATABASES, SLOTS, STRING_SIZE_MAX};
 
-use super::FAMILIES;
+use super::{FAMILIES, gathered_size_max};
 use crate::batch::BatchReader;
 use crate::command::{Command, Runs};
 use crate::context::{AccessMode, Args, ReadCx, Run, WriteCx};
 use crate::effect::{Effect, Elements, End};
 use crate::error::CommandError;
-use crate::expiry::{expire, expire_key, expire_size_max};
+use crate::expiry::{ExpiryLimit, expire, expire_key, expire_size_max};
 use crate::keyspace::{AccessPolicy, Keyspace};
 use crate::notes::{Classes, Notes};
 use crate::reply::ReplySink;
@@ -96,10 +96,14 @@ impl Bench {
             let spaces = Spaces::many(spaces, slices);
             let size = |key: &[u8]| {
                 let entry = spaces.live(db, key, now_ms);
-                entry.and_then(|entry| entry.string()).map_or(0, <[u8]>::len)
+                entry.map_or(0, |entry| match entry.string() {
+                    Some(value) => value.len(),
+                    None => command.logged_size(args, entry),
+                })
             };
             let expiry = expire_size_max(&spaces, command, args, db, now_ms);
-            expiry + command.effect_size_max(args, &size)
+            let gathered = gathered_size_max(&spaces, command, args, db, now_ms);
+            expiry + gathered + command.effect_size_max(args, &size)
         };
         let mut spaces = match spaces.as_mut_slice() {
             [Some(space)] => Spaces::one(space),
@@ -107,7 +111,8 @@ impl Bench {
         };
         expire(&mut spaces, command, args, db, now_ms, notify_classes, notes);
         let before = spaces.effect_count();
-        let result = match command.run {
+        let run = command.run.with(args);
+        let result = match run {
             Run::Read(handler) | Run::ReadAll(handler) => {
                 let spaces = &spaces;
                 let mut cx =
@@ -125,13 +130,15 @@ impl Bench {
                 Ok(())
             }
             Run::Container(_) => unreachable!("the arity of a container asks for a subcommand"),
+            Run::Varying { .. } => unreachable!("the arguments told which"),
         };
         assert!(result.is_ok() || spaces.effect_count() == before, "a refusal changes nothing");
-        let is_of_all = matches!(command.run, Run::ReadAll(_) | Run::WriteAll(_));
+        let is_of_all = matches!(command.run.with(args), Run::ReadAll(_) | Run::WriteAll(_));
         assert!(is_of_all || notes.hidden.is_empty());
         for (db, key) in std::mem::take(&mut notes.hidden) {
-            let is_gone = expire_key(&mut spaces, db, &key, now_ms, notify_classes, notes);
-            assert!(is_gone, "only an expired key is hidden");
+            let limit = ExpiryLimit::NONE;
+            let gone = expire_key(&mut spaces, db, &key, now_ms, limit, notify_classes, notes);
+            assert!(gone.keys == 1, "only an expired key is hidden");
         }
         if !is_of_all {
             let logged: usize = self.spaces.iter().flatten().map(|it| it.batch.len()).sum();
@@ -148,12 +155,12 @@ impl Bench {
             for key in command.keys(args) {
                 places.extend((0..DATABASES).map(|db| space.keyspace.hash(db, key)));
             }
-            let is_of_all = matches!(command.run, Run::ReadAll(_) | Run::WriteAll(_));
+            let is_of_all = matches!(command.run.with(args), Run::ReadAll(_) | Run::WriteAll(_));
             for touched in space.batch.take_touched() {
                 assert!(is_of_all || places.contains(&touched), "a command writes keys it names");
             }
             let floor = space.batch.take_floor();
-            assert!(floor == 0 || matches!(command.run, Run::WriteAll(_)));
+            assert!(floor == 0 || matches!(command.run.with(args), Run::WriteAll(_)));
             if !space.batch.is_empty() {
                 let mut body = Vec::new();
                 space.batch.close_into(0, b"", &mut body);
@@ -394,6 +401,16 @@ fn databases_reply_as_redis_does_and_log_what_they_change() {
 }
 
 #[test]
+fn dump_script() {
+    check(include_str!("../../testdata/dump.txt"));
+}
+
+#[test]
+fn sort_script() {
+    check(include_str!("../../testdata/sort.txt"));
+}
+
+#[test]
 fn times_to_expire_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/expiry.txt"));
 }
@@ -409,6 +426,11 @@ fn common_subsequences_reply_as_redis_does_and_log_what_they_change() {
 }
 
 #[test]
+fn lists_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/lists.txt"));
+}
+
+#[test]
 fn numbers_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/numbers.txt"));
 }
@@ -421,6 +443,21 @@ fn ways_of_storing_reply_as_redis_does_and_log_what_they_change() {
 #[test]
 fn conditional_sets_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/set.txt"));
+}
+
+#[test]
+fn hashes_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/hashes.txt"));
+}
+
+#[test]
+fn times_of_fields_reply_as_valkey_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/field_times.txt"));
+}
+
+#[test]
+fn sets_reply_as_redis_does_and_log_what_they_change() {
+    check(include_str!("../../testdata/sets.txt"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::*;
 use crate::effect::Effect;
 
 mod large;
+mod lists;
 
 /// An effect that owns its bytes.
 #[derive(Clone, Debug)]

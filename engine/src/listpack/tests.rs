@@ -144,6 +144,32 @@ fn what_is_not_canonical_is_not_valid() {
 }
 
 #[test]
+fn what_others_spell_differently_is_recoded() {
+    let wrapped = |items: &[u8], count: u8| {
+        let size = (items.len() as u32 + 7).to_le_bytes();
+        [&size, [count, 0].as_slice(), items, &[0xff]].concat()
+    };
+    let long = vec![b'x'; 16_378];
+    let valkey = [&[0xf0, 0xfa, 0x3f, 0, 0], long.as_slice(), &[0x7f, 0xff]].concat();
+    let cases: &[(&[u8], &[u8])] = &[
+        (&[0xf4, 5, 0, 0, 0, 0, 0, 0, 0, 9], b"5"),
+        (&[0x81, b'5', 2], b"5"),
+        (&[0xf0, 1, 0, 0, 0, b'a', 6], b"a"),
+        (&valkey, &long),
+    ];
+    for (items, element) in cases {
+        assert_eq!(recoded(&wrapped(items, 1)), Some(built(&[element])));
+    }
+    let sound = built(&[b"1", b"a", &long]);
+    assert_eq!(recoded(&sound), Some(sound));
+    let wrong_backlen = [&[0xe0, 200], vec![b'x'; 200].as_slice(), &[202 & 0x7f]].concat();
+    let cases: &[&[u8]] = &[&[5, 2], &[0x81, b'a', 0, 0x82], &[0xf5, 1], &wrong_backlen];
+    for items in cases {
+        assert_eq!(recoded(&wrapped(items, 1)), None, "{items:x?}");
+    }
+}
+
+#[test]
 fn a_splice_writes_the_same_bytes_elsewhere_as_in_place() {
     let list = built(&[b"a", b"12", b"b", b"c"]);
     let view = Listpack::new(&list);
@@ -338,6 +364,9 @@ proptest! {
         }
         if let Some(view) = Listpack::validated(&bytes) {
             prop_assert_eq!(view.iter().count(), view.iter().rev().count());
+        }
+        if let Some(list) = recoded(&bytes) {
+            prop_assert!(Listpack::validated(&list).is_some());
         }
     }
 }

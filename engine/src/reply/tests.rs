@@ -98,6 +98,14 @@ impl ReplySink for Text {
         self.begin('>', count, ['[', ']'], Shape::List);
     }
 
+    fn pairs(&mut self, count: usize) {
+        self.array(count);
+    }
+
+    fn pair(&mut self) {
+        self.array(2);
+    }
+
     fn boolean(&mut self, value: bool) {
         self.put(if value { "#t" } else { "#f" });
     }

@@ -28,8 +28,8 @@ pub enum LoadError {
 
 /// Fills an empty keyspace with the records of one snapshot, in any order. Owner: who reads it.
 #[derive(Debug)]
-pub struct SnapshotLoader<'a> {
-    keyspace: &'a mut Keyspace,
+pub struct SnapshotLoader {
+    keyspace: Keyspace,
     /// Values that come in parts.
     open: Map<(u16, Box<[u8]>), Open>,
 }
@@ -50,11 +50,11 @@ enum Value {
     Object(Assembly),
 }
 
-impl<'a> SnapshotLoader<'a> {
+impl SnapshotLoader {
     /// # Panics
     ///
     /// If the keyspace is not empty.
-    pub fn new(keyspace: &'a mut Keyspace) -> Self {
+    pub fn new(keyspace: Keyspace) -> Self {
         assert!(keyspace.is_empty());
         Self { keyspace, open: Map::default() }
     }
@@ -138,7 +138,7 @@ impl<'a> SnapshotLoader<'a> {
     }
 
     /// All records were taken.
-    pub fn finish(mut self) -> Result<(), LoadError> {
+    pub fn finish(mut self) -> Result<Keyspace, LoadError> {
         for ((db, key), Open { attributes, value }) in std::mem::take(&mut self.open) {
             let not_whole = LoadError::ValueNotWhole { size: key.len() };
             let entry = match value {
@@ -156,7 +156,7 @@ impl<'a> SnapshotLoader<'a> {
             };
             self.put(db, entry)?;
         }
-        Ok(())
+        Ok(self.keyspace)
     }
 
     fn put(&mut self, db: u16, entry: EntryBox) -> Result<(), LoadError> {

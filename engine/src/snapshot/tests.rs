@@ -19,11 +19,9 @@ fn apply(keyspace: &mut Keyspace, effects: &[Owned]) {
 }
 
 fn load(chunks: &[Vec<u8>]) -> Keyspace {
-    let mut restored = keyspace();
-    let mut loader = SnapshotLoader::new(&mut restored);
+    let mut loader = SnapshotLoader::new(keyspace());
     chunks.iter().for_each(|chunk| loader.load(chunk).expect("it was just made"));
-    loader.finish().expect("it is whole");
-    restored
+    loader.finish().expect("it is whole")
 }
 
 proptest! {
@@ -79,8 +77,7 @@ proptest! {
             let at = at.index(chunk.len());
             chunk[at] = byte;
         }
-        let mut restored = keyspace();
-        let mut loader = SnapshotLoader::new(&mut restored);
+        let mut loader = SnapshotLoader::new(keyspace());
         if loader.load(&chunk).is_ok() {
             let _may_be_refused = loader.finish();
         }

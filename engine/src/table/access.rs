@@ -59,6 +59,18 @@ impl Entry<'_> {
         u64::from(seconds(now_ms).wrapping_sub(self.access()) & ACCESS_MASK) * SECOND_MS
     }
 
+    /// Under LRU: the last use was so many seconds ago. Neither logged nor in a digest.
+    pub(crate) fn set_idle(self, now_ms: u64, idle_seconds: u64) {
+        // What is longer ago than the word can tell is as long ago as it can.
+        let idle_seconds = idle_seconds.min(u64::from(ACCESS_MASK)) as u32;
+        self.set_access(seconds(now_ms).wrapping_sub(idle_seconds));
+    }
+
+    /// Under LFU: the count of uses is this. Neither logged nor in a digest.
+    pub(crate) fn set_frequency(self, now_ms: u64, frequency: u8) {
+        self.set_access((minutes(now_ms) << 8) | u32::from(frequency));
+    }
+
     /// Under LFU: the count of uses, lowered by one for each minute without one.
     pub fn frequency(self, now_ms: u64) -> u32 {
         let (since, count) = (self.access() >> 8, self.access() & COUNT_MAX);

@@ -28,10 +28,15 @@ use std::mem;
 use std::ptr::NonNull;
 use std::slice;
 
+use super::KeyHasher;
 use crate::values::{Form, Object, Type};
 
 /// The longest value that lies in the allocation of its key.
 pub(crate) const INLINE_SIZE_MAX: usize = 1024;
+
+/// The text of an integer and its size are at most so many times what it takes in bytes: an
+/// intset's `-32768`, for one.
+const PART_SHARE: usize = 4;
 
 #[repr(C, align(8))]
 struct Header {
@@ -202,6 +207,27 @@ impl<'a> Entry<'a> {
         Some(unsafe { self.at(expire_offset(flags)).cast::<u64>().read() })
     }
 
+    /// When it expires, or when the first of its fields does: not later. None: neither ever does.
+    pub(crate) fn due_ms(self) -> Option<u64> {
+        let own = self.expire_ms();
+        if self.form() != Form::HashTable {
+            return own;
+        }
+        let Some(Object::Hash(fields)) = self.object() else { return own };
+        own.into_iter().chain(fields.first_expire_ms()).min()
+    }
+
+    /// Some of its fields expire.
+    pub(crate) fn has_timed_fields(self) -> bool {
+        self.form() == Form::HashTable
+            && matches!(self.object(), Some(Object::Hash(fields)) if 0 < fields.timed())
+    }
+
+    /// Its time is over, or that of some of its fields may be.
+    pub(crate) fn is_due(self, now_ms: u64) -> bool {
+        self.due_ms().is_some_and(|due_ms| due_ms < now_ms)
+    }
+
     /// Its time is over, as in Redis after the millisecond it names: it is to be hidden, and to be
     /// deleted by an effect.
     pub fn is_expired(self, now_ms: u64) -> bool {
@@ -237,6 +263,22 @@ impl<'a> Entry<'a> {
         self.allocation_size() + apart
     }
 
+    /// The most bytes its parts take as elements of an effect.
+    pub(crate) fn parts_size_max(self) -> usize {
+        match self.object() {
+            Some(object) => object.size(),
+            None => PART_SHARE * self.packed().map_or(0, <[u8]>::len),
+        }
+    }
+
+    /// No member of the set is longer.
+    pub(crate) fn longest_part(self) -> usize {
+        match self.object() {
+            Some(Object::Set(members)) => members.longest(),
+            _ => self.parts_size_max(),
+        }
+    }
+
     fn allocation_size(self) -> usize {
         let inline_size = usize::from(self.header().value_size);
         allocation_size(self.flags(), self.key_size(), inline_size)
@@ -255,7 +297,7 @@ impl<'a> Entry<'a> {
         self.at(0)
     }
 
-    pub(crate) fn check(self) {
+    pub(crate) fn check(self, hasher: &KeyHasher) {
         match self.packed() {
             Some(bytes) => {
                 assert!(!self.form().is_object());
@@ -264,7 +306,7 @@ impl<'a> Entry<'a> {
             None => {
                 let object = self.object().expect("what is not bytes is an object");
                 assert!(self.form() == object.form());
-                object.check();
+                object.check(hasher);
             }
         }
     }
@@ -541,5 +583,32 @@ impl Drop for EntryBox {
 impl fmt::Debug for EntryBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.view().fmt(f)
+    }
+}
+
+/// An entry by its address, which does not change while the entry is in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EntryPointer(NonNull<Header>);
+
+// SAFETY: it is an address; whoever reads what is there keeps that from changing meanwhile.
+unsafe impl Send for EntryPointer {}
+
+impl EntryPointer {
+    /// Points to nothing, and is never read through.
+    pub(super) const DANGLING: Self = Self(NonNull::dangling());
+
+    pub(super) fn to(entry: Entry<'_>) -> Self {
+        Self(entry.header)
+    }
+
+    pub(super) fn address(self) -> *const u8 {
+        self.0.as_ptr().cast()
+    }
+
+    /// # Safety
+    ///
+    /// The entry is neither freed nor changed for as long as `'a`.
+    pub(super) unsafe fn entry<'a>(self) -> Entry<'a> {
+        Entry { header: self.0, owner: PhantomData }
     }
 }

@@ -103,6 +103,7 @@ impl Table {
         for entry in segment.entries().map(EntryBox::view) {
             self.memory.entries -= entry.size();
             self.expires -= usize::from(entry.expire_ms().is_some());
+            self.timed -= usize::from(entry.has_timed_fields());
         }
         let empty = SegmentBox::build(segment.depth(), 0, Vec::new());
         self.memory.tables = self.memory.tables - size + empty.size();

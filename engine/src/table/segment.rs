@@ -60,7 +60,7 @@ const _: () = assert!((1 + HOMES_MAX + stash(HOMES_MAX)) * UNIT == 4096);
 #[repr(C, align(64))]
 struct Header {
     entries: usize,
-    /// No entry expires before: a lower bound, `u64::MAX` if none expires.
+    /// No entry expires before, nor a field of one: a lower bound, `u64::MAX` if none expires.
     min_expire_ms: Cell<u64>,
     #[allow(clippy::vec_box, reason = "buckets stay where they are when the chain grows")]
     chain: Vec<Box<Bucket>>,
@@ -298,7 +298,7 @@ impl SegmentBox {
     pub(super) fn place(&mut self, hash: u64, entry: EntryBox) -> Result<(), EntryBox> {
         let homes = self.homes();
         let home = self.home_of(hash);
-        let expire_ms = entry.view().expire_ms();
+        let due_ms = entry.view().due_ms();
         let next = if home + 1 == homes { 0 } else { home + 1 };
         let buckets = self.buckets_mut();
         let mut entry = entry;
@@ -309,7 +309,7 @@ impl SegmentBox {
                         buckets[home].spill();
                     }
                     self.header_mut().entries += 1;
-                    self.lower_min_expire(expire_ms);
+                    self.lower_min_expire(due_ms);
                     return Ok(());
                 }
                 Err(back) => entry = back,
@@ -320,7 +320,7 @@ impl SegmentBox {
 
     pub(super) fn chain(&mut self, hash: u64, entry: EntryBox) {
         let home = self.home_of(hash);
-        self.lower_min_expire(entry.view().expire_ms());
+        self.lower_min_expire(entry.view().due_ms());
         self.buckets_mut()[home].spill();
         let header = self.header_mut();
         header.entries += 1;
@@ -427,7 +427,7 @@ impl SegmentBox {
             let bucket = self.bucket(index);
             for cell in bucket.occupied() {
                 let entry = bucket.entry(cell).expect("an occupied cell holds an entry").view();
-                entry.check();
+                entry.check(hasher);
                 let hash = hasher.hash(entry.key());
                 bucket.check_tag(cell, hash);
                 let home = self.home_of(hash);
@@ -435,7 +435,7 @@ impl SegmentBox {
                 spilled[home] += usize::from(index != home);
                 count += 1;
                 let bound = self.min_expire_ms();
-                assert!(entry.expire_ms().is_none_or(|expire_ms| bound <= expire_ms));
+                assert!(entry.due_ms().is_none_or(|due_ms| bound <= due_ms));
             }
         }
         assert!(count == self.len());

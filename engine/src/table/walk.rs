@@ -69,7 +69,7 @@ impl Table {
         None
     }
 
-    /// Visits entries that have expired. Returns where to go on when the budget, in entries looked
+    /// Visits entries that have expired, and those of whose fields some may have. Returns where to go on when the budget, in entries looked
     /// at, is used up; `None` at the end. Looks only where something may have expired.
     pub(crate) fn due<'a>(
         &'a self,
@@ -84,8 +84,12 @@ impl Table {
         let mut budget = budget.max(1);
         let mut number = usize::from(from.slot().0.saturating_sub(self.first));
         let mut hash = if from.slot().0 < self.first { 0 } else { from.hash() };
+        // What the roots keep is rounded; what was looked at is known exactly.
+        let before = self.roots[..number.min(self.roots.len())].iter();
+        let mut lowest = before.map(Root::min_expire_ms).min().unwrap_or(u64::MAX);
         while let Some(root) = self.roots.get(number) {
-            if root.min_expire_ms() <= now_ms {
+            let mut known = root.min_expire_ms();
+            if known <= now_ms {
                 let mut index = root.index_of(hash << (64 - HASH_BITS));
                 let is_whole = hash == 0;
                 let mut bound = u64::MAX;
@@ -104,14 +108,52 @@ impl Table {
                 }
                 if is_whole {
                     root.set_min_expire_ms(bound);
+                    known = bound;
                 }
             }
+            lowest = lowest.min(known);
             number += 1;
             hash = 0;
         }
-        let bounds = self.roots.iter().map(Root::min_expire_ms);
-        self.min_expire_ms.set(bounds.min().unwrap_or(u64::MAX));
+        self.min_expire_ms.set(lowest);
         None
+    }
+}
+
+/// Of tables of members.
+impl Table {
+    /// Visits members that have expired: all of them, or at least more than `count`. True if they
+    /// were all. Looks at every segment where one has.
+    pub(crate) fn due_members<'a>(
+        &'a self,
+        now_ms: u64,
+        count: usize,
+        visit: &mut dyn FnMut(Entry<'a>),
+    ) -> bool {
+        if now_ms < self.min_expire_ms.get() {
+            return true;
+        }
+        let mut visited = 0;
+        let mut lowest = u64::MAX;
+        for root in &self.roots {
+            let mut bound = u64::MAX;
+            for (_, segment) in root.each() {
+                if segment.min_expire_ms() <= now_ms {
+                    if count < visited {
+                        return false;
+                    }
+                    visit_due(segment, now_ms, &mut |entry| {
+                        visited += 1;
+                        visit(entry);
+                    });
+                }
+                bound = bound.min(segment.min_expire_ms());
+            }
+            root.set_min_expire_ms(bound);
+            lowest = lowest.min(bound);
+        }
+        self.min_expire_ms.set(lowest);
+        true
     }
 }
 
@@ -157,8 +199,8 @@ fn visit_due<'a>(segment: &'a SegmentBox, now_ms: u64, visit: &mut dyn FnMut(Ent
         }
         for entry in segment.bucket(index).entries() {
             let entry = entry.view();
-            bound = bound.min(entry.expire_ms().unwrap_or(u64::MAX));
-            if entry.is_expired(now_ms) {
+            bound = bound.min(entry.due_ms().unwrap_or(u64::MAX));
+            if entry.is_due(now_ms) {
                 visit(entry);
             }
         }

@@ -192,7 +192,7 @@ impl Value {
             }
             Self::Attribute(_, about) => about.in_resp2(),
             Self::Boolean(value) => Self::Integer(i64::from(value)),
-            Self::Double(value) => Self::Bulk(crate::double::Text::new(value).as_bytes().to_vec()),
+            Self::Double(value) => Self::Bulk(base::double::Text::new(value).as_bytes().to_vec()),
             Self::BigNumber(digits) => Self::Bulk(digits.into_bytes()),
             Self::Verbatim(bytes) => Self::Bulk(bytes),
             other => other,

@@ -99,7 +99,7 @@ pub(crate) struct CoreFacts {
     dataset: usize,
     output: usize,
     /// Keys, and keys with a time to expire, by database.
-    keys: Vec<(u64, u64)>,
+    keys: Vec<Keys>,
     log: wal::Stats,
     durable: FrameSequence,
     log_queued: usize,
@@ -129,15 +129,25 @@ struct SliceFacts {
     settled: LogIndex,
 }
 
+/// How many keys a database has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Keys {
+    all: u64,
+    expiring: u64,
+    /// Hashes with fields that expire.
+    timed: u64,
+}
+
 impl CoreFacts {
     pub(crate) fn of(node: &Node, with_histograms: bool, now: Now) -> Self {
-        let mut keys = vec![(0, 0); usize::from(DATABASES)];
+        let mut keys = vec![Keys::default(); usize::from(DATABASES)];
         let mut dataset = 0;
         for space in node.slices.spaces() {
             dataset += space.keyspace.used_bytes();
             for (database, keys) in (0..).zip(&mut keys) {
-                keys.0 += space.keyspace.len(database) as u64;
-                keys.1 += space.keyspace.expires(database) as u64;
+                keys.all += space.keyspace.len(database) as u64;
+                keys.expiring += space.keyspace.expires(database) as u64;
+                keys.timed += space.keyspace.timed(database) as u64;
             }
         }
         let slices = node.topology.slices_of(node.core).map(|slice| {
@@ -210,7 +220,7 @@ impl Memory {
         let output = sum(|core| core.output);
         let log_queued = sum(|core| core.log_queued);
         let databases = (0..usize::from(DATABASES))
-            .map(|database| cores.iter().map(|core| core.keys[database].0 as usize).sum());
+            .map(|database| cores.iter().map(|core| core.keys[database].all as usize).sum());
         let databases: Vec<usize> = databases.collect();
         Self {
             used: sum(|core| core.memory).max(dataset),
@@ -387,6 +397,7 @@ fn stats(told: &Told<'_>, lines: &mut Lines) {
         lines.add(name, 0);
     }
     lines.add("expired_keys", sum(|stats| stats.expired_keys));
+    lines.add("expired_fields", sum(|stats| stats.expired_fields));
     lines.add("evicted_keys", sum(|stats| stats.evicted_keys));
     lines.add("keyspace_hits", sum(|stats| stats.keyspace_hits));
     lines.add("keyspace_misses", sum(|stats| stats.keyspace_misses));
@@ -474,10 +485,13 @@ fn cpu(told: &Told<'_>, lines: &mut Lines) {
 
 fn keyspace(told: &Told<'_>, lines: &mut Lines) {
     for database in 0..usize::from(DATABASES) {
-        let keys = told.sum(|core| core.keys[database].0);
-        let expires = told.sum(|core| core.keys[database].1);
+        let keys = told.sum(|core| core.keys[database].all);
+        let expires = told.sum(|core| core.keys[database].expiring);
         if 0 < keys {
-            let text = format!("keys={keys},expires={expires},avg_ttl=0");
+            let timed = told.sum(|core| core.keys[database].timed);
+            let text = format!(
+                "keys={keys},expires={expires},avg_ttl=0,keys_with_volatile_items={timed}"
+            );
             lines.add(&format!("db{database}"), text);
         }
     }

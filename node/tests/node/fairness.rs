@@ -140,7 +140,7 @@ fn jobs_with_large_replies_are_not_starved_by_small_ones() {
         node.send(0, client, &vec!["ping"; 50].join("\n"));
     }
     node.settle();
-    let many = vec!["mget foo a"; 4].join("\n");
+    let many = ["mget foo a"; 4].join("\n");
     for client in prompt.clone() {
         node.send(0, client, &many);
     }
@@ -191,7 +191,7 @@ fn a_turn_makes_so_much_for_clients_with_large_replies_and_the_next_goes_on() {
 fn what_other_cores_ask_for_in_one_parcel_is_done_over_many_turns() {
     let mut node = cores();
     for client in 1..=8 {
-        node.send(0, client, &vec!["get k3"; 10].join("\n"));
+        node.send(0, client, &["get k3"; 10].join("\n"));
     }
     node.turn();
     let mut all = 0;
@@ -221,7 +221,7 @@ fn what_other_cores_ask_for_in_one_parcel_is_done_over_many_turns() {
 fn what_is_put_off_keeps_its_order_with_what_its_client_sends_later() {
     let mut node = cores();
     for client in 2..=8 {
-        node.send(0, client, &vec!["get k3"; 10].join("\n"));
+        node.send(0, client, &["get k3"; 10].join("\n"));
     }
     node.send(0, 1, "get k3\nget k3");
     node.turn();

@@ -57,12 +57,12 @@ impl Shelf {
     }
 
     /// Fills a slice from its newest snapshot, if it has one.
-    pub fn restore(&self, replay: &mut SliceReplay) {
-        let Some(newest) = self.published(replay.id()).pop() else { return };
+    pub fn restored(&self, replay: SliceReplay) -> SliceReplay {
+        let Some(newest) = self.published(replay.id()).pop() else { return replay };
         let stored = &self.snapshots[&(newest.slice, newest.index)];
         let facts = stored.facts.as_ref().expect("it is published");
-        replay
-            .restore(facts, |load| stored.chunks.iter().try_for_each(|chunk| load(chunk)))
-            .expect("a published snapshot can be loaded");
+        let mut restore = replay.restore(facts).expect("it is one of this slice");
+        stored.chunks.iter().for_each(|chunk| restore.load(chunk).expect("it was just made"));
+        restore.finish().expect("a published snapshot is whole")
     }
 }

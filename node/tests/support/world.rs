@@ -152,9 +152,7 @@ impl World {
             config.wal.log = core;
             let slices = topology.slices_of(core);
             let slices = slices.map(|slice| {
-                let mut replay = SliceReplay::new(slice, config.hash_seed, topology);
-                log.shelf.restore(&mut replay);
-                replay
+                log.shelf.restored(SliceReplay::new(slice, config.hash_seed, topology))
             });
             let mut replay = LogReplay::new(slices.collect());
             let mut take = |_: base::FrameSequence, record: wal::Record<'_>| replay.replay(record);

@@ -218,7 +218,7 @@ impl World {
             let mut replay = SliceReplay::new(slice, self.plan.seed, topology);
             self.planting.node.into_iter().for_each(|plant| replay.plant(plant));
             if let Some(newest) = self.shelf.of(slice).last() {
-                newest.restore(&mut replay)?;
+                replay = newest.restored(replay)?;
             }
             all.push(replay);
             let mut replay = SliceReplay::new(slice, self.plan.seed, topology);

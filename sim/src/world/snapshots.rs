@@ -159,8 +159,8 @@ impl World {
             let expected = surviving
                 .keyspace_at(slice, facts.term, index, self.plan.seed)
                 .map_err(|what| format!("a snapshot of slice {slice} at {index}: {what}"))?;
-            let mut alone = SliceReplay::new(slice, self.plan.seed, self.topology());
-            stored.restore(&mut alone)?;
+            let empty = SliceReplay::new(slice, self.plan.seed, self.topology());
+            let alone = stored.restored(empty)?;
             if alone.digest() != expected.digest() {
                 return Err(format!(
                     "the snapshot of slice {slice} at {index} holds something else than the \

@@ -1,4 +1,4 @@
-//! Doubles as Redis 7.2 and Valkey print them in replies.
+//! Doubles as Redis 7.2 and Valkey print them, in replies and in small sorted sets.
 //!
 //! The shortest digits that read back as the same number, laid out by these rules. The digits taken
 //! as one integer, times `10^k`, are the number; `e` is its exponent in scientific notation:
@@ -15,7 +15,7 @@ use std::fmt::{self, Write};
 
 /// A printed double.
 #[derive(Debug)]
-pub(crate) struct Text {
+pub struct Text {
     bytes: [u8; TEXT_SIZE_MAX],
     size: usize,
 }
@@ -28,7 +28,7 @@ const TEXT_SIZE_MAX: usize = 32;
 const WHOLE_MAX: f64 = (1_u64 << 62) as f64;
 
 impl Text {
-    pub(crate) fn new(value: f64) -> Self {
+    pub fn new(value: f64) -> Self {
         let mut text = Self { bytes: [0; TEXT_SIZE_MAX], size: 0 };
         if value.is_nan() {
             text.push(b"nan");
@@ -44,7 +44,7 @@ impl Text {
         text
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.size]
     }
 
@@ -120,8 +120,8 @@ impl Decimal {
             decimal.digits[decimal.digit_count] = *digit;
             decimal.digit_count += 1;
         }
-        let exponent = crate::number::parse(&text[end + 1..]).expect("`{:e}` prints an exponent");
-        decimal.exponent = i32::try_from(exponent).expect("a double's exponent has three digits");
+        let exponent = std::str::from_utf8(&text[end + 1..]).expect("what is printed is text");
+        decimal.exponent = exponent.parse().expect("`{:e}` prints an exponent");
         decimal
     }
 }

@@ -1,0 +1,711 @@
+//! The nodes of a long list: listpacks of bounded size, and large elements on their own.
+//!
+//! How elements are divided into nodes follows Redis's quicklist, so that a list turns back into
+//! one listpack where it does there. It never changes what the list holds.
+//!
+//! Every node has a label, which rises from left to right and stays while the node does. A walk
+//! that goes on later finds its place by it. Nodes change in [`Nodes::node_mut`], come in
+//! `insert_node` and go in `remove_node` and [`Nodes::remove`]: whoever must see a node before it
+//! changes looks there.
+//!
+//! # Invariants
+//!
+//! * No node is empty. A packed one is a listpack that says how many items it has.
+//! * `len` and `buffers` are the sums over the nodes.
+//! * Labels rise strictly.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use crate::effect::End;
+use crate::listpack::{self, Item, Listpack, ListpackBuf, Offset};
+
+/// A long list. Owner: entry.
+#[derive(Debug, Default)]
+pub(crate) struct Nodes {
+    nodes: VecDeque<Node>,
+    len: usize,
+    /// Bytes allocated by the nodes.
+    buffers: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    body: Body,
+    count: u32,
+    label: u64,
+    /// Which snapshot has seen it.
+    #[allow(dead_code, reason = "snapshots come later")]
+    epoch: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Packed(Vec<u8>),
+    Plain(Vec<u8>),
+}
+
+/// What a node holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content<'a> {
+    Packed(Listpack<'a>),
+    /// One large element.
+    Plain(&'a [u8]),
+}
+
+/// What a packed node is not to exceed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeLimit {
+    size: usize,
+    count: usize,
+}
+
+/// The limit on a node's bytes if its elements are limited.
+const COUNTED_SIZE_MAX: usize = 8192;
+
+/// Redis takes an element for this much larger than its bytes.
+const ELEMENT_OVERHEAD: usize = 8;
+
+impl NodeLimit {
+    /// From `list-max-listpack-size`.
+    pub(super) fn of(setting: i64) -> Self {
+        match setting {
+            0.. => Self { size: COUNTED_SIZE_MAX, count: setting.max(1) as usize },
+            _ => {
+                let level = setting.unsigned_abs().min(5) - 1;
+                Self { size: 4096 << level, count: usize::MAX }
+            }
+        }
+    }
+
+    pub(super) fn is_exceeded(self, size: usize, count: usize) -> bool {
+        self.size < size || self.count < count
+    }
+
+    /// An element of `size` bytes gets a node of its own.
+    fn is_large(self, size: usize) -> bool {
+        self.size < size
+    }
+
+    /// So little is left in one node that the list is one listpack again: half of what would have
+    /// made it nodes, so that it does not go back and forth.
+    fn is_low(self, size: usize, count: usize) -> bool {
+        match self.count {
+            usize::MAX => size <= self.size / 2,
+            limit => count <= limit / 2,
+        }
+    }
+}
+
+impl Node {
+    fn of(element: &[u8], limit: NodeLimit) -> Self {
+        if limit.is_large(element.len()) {
+            return Self::plain(element.to_vec());
+        }
+        let mut list = ListpackBuf::new();
+        list.push(element);
+        Self::packed(list.finish())
+    }
+
+    fn packed(bytes: Vec<u8>) -> Self {
+        let count = Listpack::new(&bytes).len() as u32;
+        Self { body: Body::Packed(bytes), count, label: 0, epoch: 0 }
+    }
+
+    fn plain(bytes: Vec<u8>) -> Self {
+        Self { body: Body::Plain(bytes), count: 1, label: 0, epoch: 0 }
+    }
+
+    pub(crate) fn content(&self) -> Content<'_> {
+        match &self.body {
+            Body::Packed(bytes) => Content::Packed(Listpack::new(bytes)),
+            Body::Plain(bytes) => Content::Plain(bytes),
+        }
+    }
+
+    fn buffer(&self) -> usize {
+        match &self.body {
+            Body::Packed(bytes) | Body::Plain(bytes) => bytes.capacity(),
+        }
+    }
+
+    /// An element of `size` bytes may come to it.
+    fn allows(&self, size: usize, limit: NodeLimit) -> bool {
+        match &self.body {
+            Body::Packed(bytes) => {
+                let grown = bytes.len() + size + ELEMENT_OVERHEAD;
+                !limit.is_large(size) && !limit.is_exceeded(grown, self.count as usize + 1)
+            }
+            Body::Plain(_) => false,
+        }
+    }
+
+    /// The element at an index.
+    pub(super) fn get(&self, index: usize) -> Item<'_> {
+        match self.content() {
+            Content::Plain(bytes) => Item::Bytes(bytes),
+            Content::Packed(list) => list.get(place(list, index)).expect("the index is in it"),
+        }
+    }
+
+    fn list_mut(&mut self) -> &mut Vec<u8> {
+        match &mut self.body {
+            Body::Packed(bytes) => bytes,
+            Body::Plain(_) => unreachable!("a large element is not changed in place"),
+        }
+    }
+
+    fn insert(&mut self, index: usize, element: &[u8], limit: NodeLimit) {
+        let item = Item::of(element);
+        let list = self.list_mut();
+        let needed = list.len() + item.encoded_size();
+        if list.capacity() < needed {
+            // It will hardly grow beyond the limit.
+            let room = (needed + needed / GROWTH_SHARE).min(limit.size).max(needed);
+            list.reserve_exact(room - list.len());
+        }
+        let at = place(Listpack::new(list), index);
+        listpack::insert(list, at, item);
+        self.count += 1;
+    }
+
+    /// Takes items out, which are not all.
+    fn remove_range(&mut self, range: Range<usize>) {
+        let list = self.list_mut();
+        let view = Listpack::new(list);
+        let offsets = place(view, range.start)..place(view, range.end);
+        listpack::remove_range(list, offsets, range.len());
+        self.count -= range.len() as u32;
+    }
+
+    /// Keeps the first items and returns a node of the others. Neither are none.
+    fn split_off(&mut self, index: usize) -> Self {
+        let list = self.list_mut();
+        let at = place(Listpack::new(list), index);
+        let behind = Self::packed(listpack::split_off(list, at, index));
+        self.count = index as u32;
+        behind
+    }
+}
+
+/// A buffer that is full grows by one part in so many.
+const GROWTH_SHARE: usize = 4;
+
+/// Where the item at an index begins, or the end.
+pub(super) fn place(list: Listpack<'_>, index: usize) -> Offset {
+    list.at(index as isize).unwrap_or(list.end())
+}
+
+/// What left an end of a list.
+#[derive(Debug)]
+pub(super) struct Taken {
+    end: End,
+    /// The outermost first.
+    nodes: Vec<Node>,
+    /// Items of the node that is at the end now.
+    part: Option<Vec<u8>>,
+}
+
+/// Nodes that were in the place of others.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    at: usize,
+    /// How many are there now.
+    now: usize,
+    before: Vec<Node>,
+}
+
+/// A node that lost elements, as it was.
+#[derive(Debug)]
+pub(super) struct Thinned {
+    /// Its place among the nodes that were.
+    at: usize,
+    /// It lost all of them.
+    is_gone: bool,
+    node: Node,
+}
+
+/// The label of the first node.
+const LABEL_MIDDLE: u64 = 1 << 63;
+/// What the next one at an end is away.
+const LABEL_STEP: u64 = 1 << 20;
+
+impl Nodes {
+    /// A list that is one listpack so far.
+    pub(crate) fn of_packed(bytes: Vec<u8>) -> Self {
+        let mut nodes = Self::default();
+        nodes.push_packed(bytes);
+        nodes
+    }
+
+    /// A listpack comes to the right end, if there is anything in it.
+    pub(crate) fn push_packed(&mut self, bytes: Vec<u8>) {
+        if !Listpack::new(&bytes).is_empty() {
+            self.insert_node(self.nodes.len(), Node::packed(bytes));
+        }
+    }
+
+    /// A large element comes to the right end, in a node of its own.
+    #[allow(dead_code, reason = "values are read from payloads later")]
+    pub(crate) fn push_plain(&mut self, element: Vec<u8>) {
+        self.insert_node(self.nodes.len(), Node::plain(element));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes allocated. Is quick.
+    pub(crate) fn size(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>() + self.buffers
+    }
+
+    /// The nodes from the left to the right.
+    #[allow(dead_code, reason = "values are written to payloads later")]
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Node> + DoubleEndedIterator {
+        self.nodes.iter()
+    }
+
+    pub(super) fn node(&self, at: usize) -> Option<&Node> {
+        self.nodes.get(at)
+    }
+
+    /// The one listpack that the list is to become again, if it is.
+    pub(super) fn shrunk(&self, limit: NodeLimit) -> Option<&[u8]> {
+        self.packed().filter(|bytes| limit.is_low(bytes.len(), self.len))
+    }
+
+    /// The one listpack that the list could be from the start, if it could.
+    pub(super) fn single(&self, limit: NodeLimit) -> Option<&[u8]> {
+        self.packed().filter(|bytes| !limit.is_exceeded(bytes.len(), self.len))
+    }
+
+    /// The only node, if that is packed.
+    fn packed(&self) -> Option<&[u8]> {
+        match self.nodes.front().map(|node| &node.body) {
+            Some(Body::Packed(bytes)) if self.nodes.len() == 1 => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The node that holds an index, and the index in it. The index is in the list.
+    pub(super) fn locate(&self, index: usize) -> (usize, usize) {
+        if index < self.len / 2 {
+            let mut start = 0;
+            for (at, node) in self.nodes.iter().enumerate() {
+                let end = start + node.count as usize;
+                if index < end {
+                    return (at, index - start);
+                }
+                start = end;
+            }
+        } else {
+            let mut start = self.len;
+            for (at, node) in self.nodes.iter().enumerate().rev() {
+                start -= node.count as usize;
+                if start <= index {
+                    return (at, index - start);
+                }
+            }
+        }
+        unreachable!("the index is in the list")
+    }
+
+    /// Every change of a node that stays.
+    fn node_mut<R>(&mut self, at: usize, change: impl FnOnce(&mut Node) -> R) -> R {
+        let node = &mut self.nodes[at];
+        self.len -= node.count as usize;
+        self.buffers -= node.buffer();
+        let result = change(node);
+        self.len += node.count as usize;
+        self.buffers += node.buffer();
+        result
+    }
+
+    fn insert_node(&mut self, at: usize, mut node: Node) {
+        node.label = match self.label(at) {
+            Some(label) => label,
+            None => {
+                self.relabel();
+                self.label(at).expect("there is room between labels that were just given")
+            }
+        };
+        self.len += node.count as usize;
+        self.buffers += node.buffer();
+        self.nodes.insert(at, node);
+    }
+
+    fn remove_node(&mut self, at: usize) -> Node {
+        let node = self.nodes.remove(at).expect("the node is there");
+        self.len -= node.count as usize;
+        self.buffers -= node.buffer();
+        if self.nodes.len() < self.nodes.capacity() / 4 {
+            self.nodes.shrink_to(2 * self.nodes.len());
+        }
+        node
+    }
+
+    /// A label for a node that comes before the one there.
+    fn label(&self, at: usize) -> Option<u64> {
+        let before = at.checked_sub(1).map(|at| self.nodes[at].label);
+        let behind = self.nodes.get(at).map(|node| node.label);
+        match (before, behind) {
+            (None, None) => Some(LABEL_MIDDLE),
+            (Some(before), None) => before.checked_add(LABEL_STEP),
+            (None, Some(behind)) => behind.checked_sub(LABEL_STEP),
+            (Some(before), Some(behind)) => {
+                Some(before.midpoint(behind)).filter(|label| before < *label)
+            }
+        }
+    }
+
+    /// Spreads the labels evenly.
+    fn relabel(&mut self) {
+        let step = u64::MAX / (self.nodes.len() as u64 + 1);
+        for at in 0..self.nodes.len() {
+            self.node_mut(at, |node| node.label = (at as u64 + 1) * step - step / 2);
+        }
+    }
+
+    pub(super) fn push(&mut self, end: End, element: &[u8], limit: NodeLimit) {
+        let (last, behind) = match end {
+            End::Left => (0, 0),
+            End::Right => (self.nodes.len().saturating_sub(1), self.nodes.len()),
+        };
+        match self.nodes.get(last) {
+            Some(node) if node.allows(element.len(), limit) => {
+                let index = if end == End::Left { 0 } else { node.count as usize };
+                self.node_mut(last, |node| node.insert(index, element, limit));
+            }
+            _ => self.insert_node(behind, Node::of(element, limit)),
+        }
+    }
+
+    /// Takes `count` elements, which are there, off an end.
+    pub(super) fn pop(&mut self, end: End, count: usize, keeps: bool) -> Option<Taken> {
+        assert!(count <= self.len);
+        let mut taken = Taken { end, nodes: Vec::new(), part: None };
+        let mut left = count;
+        while 0 < left {
+            let at = if end == End::Left { 0 } else { self.nodes.len() - 1 };
+            let held = self.nodes[at].count as usize;
+            if held <= left {
+                let node = self.remove_node(at);
+                left -= held;
+                if keeps {
+                    taken.nodes.push(node);
+                }
+                continue;
+            }
+            let range = if end == End::Left { 0..left } else { held - left..held };
+            taken.part = keeps.then(|| copy(&self.nodes[at], range.clone()));
+            self.node_mut(at, |node| node.remove_range(range));
+            left = 0;
+        }
+        keeps.then_some(taken)
+    }
+
+    pub(super) fn put_back(&mut self, taken: Taken) {
+        let Taken { end, nodes, part } = taken;
+        if let Some(part) = part {
+            let at = if end == End::Left { 0 } else { self.nodes.len() - 1 };
+            self.node_mut(at, |node| {
+                let part = Listpack::new(&part);
+                node.count += part.len() as u32;
+                let list = node.list_mut();
+                match end {
+                    End::Left => listpack::insert_all(list, Offset::FIRST, part.iter()),
+                    End::Right => listpack::append(list, part),
+                }
+            });
+        }
+        for node in nodes.into_iter().rev() {
+            let at = if end == End::Left { 0 } else { self.nodes.len() };
+            self.insert_node(at, node);
+        }
+    }
+
+    /// Makes a new element the one at an index, which is in the list or behind it.
+    pub(super) fn insert(
+        &mut self,
+        index: usize,
+        element: &[u8],
+        limit: NodeLimit,
+        keeps: bool,
+    ) -> Option<Replaced> {
+        let (at, within) = match index {
+            index if index == self.len => (self.nodes.len().saturating_sub(1), usize::MAX),
+            index => self.locate(index),
+        };
+        self.replacing(at, keeps, |nodes| {
+            if index == nodes.len {
+                nodes.push(End::Right, element, limit);
+            } else if index == 0 {
+                nodes.push(End::Left, element, limit);
+            } else {
+                nodes.insert_within(at, within, element, limit);
+            }
+        })
+    }
+
+    /// Before an element that is not the first of all.
+    fn insert_within(&mut self, at: usize, within: usize, element: &[u8], limit: NodeLimit) {
+        let allows = |node: &Node| node.allows(element.len(), limit);
+        if within == 0 && allows(&self.nodes[at - 1]) {
+            let end = self.nodes[at - 1].count as usize;
+            self.node_mut(at - 1, |node| node.insert(end, element, limit));
+        } else if allows(&self.nodes[at]) {
+            self.node_mut(at, |node| node.insert(within, element, limit));
+        } else if within == 0 {
+            self.insert_node(at, Node::of(element, limit));
+        } else {
+            let behind = self.node_mut(at, |node| node.split_off(within));
+            self.insert_node(at + 1, behind);
+            if self.nodes[at].allows(element.len(), limit) {
+                self.node_mut(at, |node| node.insert(within, element, limit));
+                self.merge(at + 1, limit);
+            } else {
+                self.insert_node(at + 1, Node::of(element, limit));
+                self.merge(at + 2, limit);
+            }
+            self.merge_with_previous(at, limit);
+        }
+    }
+
+    /// Replaces the element at an index.
+    pub(super) fn set(
+        &mut self,
+        index: usize,
+        element: &[u8],
+        limit: NodeLimit,
+        keeps: bool,
+    ) -> Option<Replaced> {
+        let (at, within) = self.locate(index);
+        self.replacing(at, keeps, |nodes| nodes.set_within(at, within, element, limit))
+    }
+
+    fn set_within(&mut self, at: usize, within: usize, element: &[u8], limit: NodeLimit) {
+        let node = &self.nodes[at];
+        let item = Item::of(element);
+        if let Content::Packed(list) = node.content() {
+            let rest = list.size() - node.get(within).encoded_size();
+            let size = rest + item.encoded_size();
+            let fits = size <= list.size() || !limit.is_exceeded(size, 0);
+            if fits && !limit.is_large(element.len()) {
+                let offset = place(list, within);
+                return self.node_mut(at, |node| listpack::replace(node.list_mut(), offset, item));
+            }
+        }
+        // The node is taken apart, and what was around the element goes to its neighbours if that
+        // has room.
+        let mut at = at;
+        if 0 < within {
+            let behind = self.node_mut(at, |node| node.split_off(within));
+            at += 1;
+            self.insert_node(at, behind);
+        }
+        if 1 < self.nodes[at].count {
+            self.node_mut(at, |node| node.remove_range(0..1));
+            self.insert_node(at, Node::of(element, limit));
+            self.merge(at + 1, limit);
+        } else {
+            self.remove_node(at);
+            self.insert_node(at, Node::of(element, limit));
+        }
+        self.merge(at, limit);
+        if 0 < within {
+            self.merge(at - 1, limit);
+            at -= 1;
+        }
+        self.merge_with_previous(at, limit);
+    }
+
+    fn merge_with_previous(&mut self, at: usize, limit: NodeLimit) {
+        if let Some(previous) = at.checked_sub(1) {
+            self.merge(previous, limit);
+        }
+    }
+
+    /// Makes a node and the one behind it one, if that is within the limit.
+    fn merge(&mut self, at: usize, limit: NodeLimit) {
+        let (Some(node), Some(next)) = (self.nodes.get(at), self.nodes.get(at + 1)) else { return };
+        let (Content::Packed(list), Content::Packed(behind)) = (node.content(), next.content())
+        else {
+            return;
+        };
+        let count = node.count as usize + next.count as usize;
+        if limit.is_exceeded(list.size() + behind.size() - listpack::empty().len(), count) {
+            return;
+        }
+        let next = self.remove_node(at + 1);
+        self.node_mut(at, |node| {
+            let Content::Packed(behind) = next.content() else {
+                unreachable!("it was just looked at")
+            };
+            listpack::append(node.list_mut(), behind);
+            node.count += next.count;
+        });
+    }
+
+    /// Makes a change that touches a node and its neighbours at most, and keeps what they were.
+    fn replacing(
+        &mut self,
+        at: usize,
+        keeps: bool,
+        change: impl FnOnce(&mut Self),
+    ) -> Option<Replaced> {
+        if !keeps {
+            change(self);
+            return None;
+        }
+        // A merge at the right end takes the second neighbour in.
+        let range = at.saturating_sub(1)..(at + 2).min(self.nodes.len());
+        let before: Vec<Node> = self.nodes.range(range.clone()).cloned().collect();
+        let others = self.nodes.len() - before.len();
+        change(self);
+        Some(Replaced { at: range.start, now: self.nodes.len() - others, before })
+    }
+
+    pub(super) fn restore(&mut self, replaced: Replaced) {
+        let Replaced { at, now, before } = replaced;
+        for _ in 0..now {
+            self.remove_node(at);
+        }
+        for (place, node) in before.into_iter().enumerate() {
+            self.insert_node(at + place, node);
+        }
+    }
+
+    /// Takes out the elements at these indexes, which rise and are in the list. Returns what the
+    /// nodes were that changed.
+    pub(super) fn remove(
+        &mut self,
+        indexes: impl Iterator<Item = usize>,
+        keeps: bool,
+    ) -> Vec<Thinned> {
+        let mut indexes = indexes.peekable();
+        let (mut at, mut start, mut changed, mut is_any_empty) = (0, 0, Vec::new(), false);
+        let mut within = Vec::new();
+        while let Some(next) = indexes.peek().copied() {
+            let end = start + self.nodes[at].count as usize;
+            if end <= next {
+                (at, start) = (at + 1, end);
+                continue;
+            }
+            within.clear();
+            within.extend(std::iter::from_fn(|| indexes.next_if(|index| *index < end)));
+            let is_gone = within.len() == end - start;
+            if keeps {
+                changed.push(Thinned { at, is_gone, node: self.nodes[at].clone() });
+            }
+            if is_gone {
+                is_any_empty = true;
+                self.node_mut(at, |node| *node = Node { count: 0, ..Node::plain(Vec::new()) });
+            } else {
+                within.iter_mut().for_each(|index| *index -= start);
+                self.node_mut(at, |node| {
+                    without(node.list_mut(), &within);
+                    node.count -= within.len() as u32;
+                });
+            }
+            (at, start) = (at + 1, end);
+        }
+        if is_any_empty {
+            self.nodes.retain(|node| 0 < node.count);
+            self.nodes.shrink_to(2 * self.nodes.len());
+        }
+        changed
+    }
+
+    /// Puts nodes back where [`remove`](Self::remove) changed them.
+    pub(super) fn put_nodes_back(&mut self, changed: Vec<Thinned>) {
+        let mut left = std::mem::take(&mut self.nodes).into_iter().peekable();
+        let mut changed = changed.into_iter().peekable();
+        let mut is_crowded = false;
+        (self.len, self.buffers) = (0, 0);
+        loop {
+            let at = self.nodes.len();
+            let node = match changed.next_if(|thinned| thinned.at == at) {
+                Some(Thinned { is_gone: false, node, .. }) => {
+                    let label = left.next().expect("some of it was left").label;
+                    Node { label, ..node }
+                }
+                Some(Thinned { node, .. }) => {
+                    let before = self.nodes.back().map_or(0, |node| node.label);
+                    let behind = left.peek().map_or(u64::MAX, |node| node.label);
+                    let label = before.midpoint(behind);
+                    is_crowded |= label == before;
+                    Node { label, ..node }
+                }
+                None => match left.next() {
+                    Some(node) => node,
+                    None => break,
+                },
+            };
+            self.len += node.count as usize;
+            self.buffers += node.buffer();
+            self.nodes.push_back(node);
+        }
+        assert!(changed.next().is_none());
+        if is_crowded {
+            self.relabel();
+        }
+    }
+
+    /// Frees nodes; true if there are more.
+    pub(crate) fn free(&mut self, budget: &mut usize) -> bool {
+        while 0 < *budget {
+            let Some(node) = self.nodes.pop_back() else { return false };
+            self.len -= node.count as usize;
+            self.buffers -= node.buffer();
+            *budget -= 1;
+        }
+        !self.nodes.is_empty()
+    }
+
+    pub(crate) fn check(&self) {
+        let counts = self.nodes.iter().map(|node| node.count as usize);
+        assert!(counts.sum::<usize>() == self.len);
+        assert!(self.nodes.iter().map(Node::buffer).sum::<usize>() == self.buffers);
+        assert!(self.nodes.iter().all(|node| 0 < node.count));
+        let labels = || self.nodes.iter().map(|node| node.label);
+        assert!(labels().zip(labels().skip(1)).all(|(label, next)| label < next));
+        for node in &self.nodes {
+            match node.content() {
+                Content::Plain(_) => assert!(node.count == 1),
+                Content::Packed(list) => {
+                    assert!(Listpack::validated(list.as_bytes()).is_some());
+                    assert!(list.len() == node.count as usize);
+                }
+            }
+        }
+    }
+}
+
+/// Items of a node, on their own.
+fn copy(node: &Node, range: Range<usize>) -> Vec<u8> {
+    let Content::Packed(list) = node.content() else {
+        unreachable!("a large element is alone in its node")
+    };
+    let mut part = ListpackBuf::new();
+    list.iter_from(place(list, range.start)).take(range.len()).for_each(|item| part.push(item));
+    part.finish()
+}
+
+/// Takes out the items at these indexes, which rise.
+pub(super) fn without(list: &mut Vec<u8>, indexes: &[usize]) {
+    if let [index] = indexes {
+        let at = place(Listpack::new(list), *index);
+        listpack::remove(list, at, 1);
+        return;
+    }
+    let mut kept = ListpackBuf::with_capacity(list.len());
+    let mut indexes = indexes.iter().peekable();
+    for (index, item) in Listpack::new(list).iter().enumerate() {
+        if indexes.next_if(|removed| **removed == index).is_none() {
+            kept.push(item);
+        }
+    }
+    *list = kept.finish();
+    list.shrink_to_fit();
+}
