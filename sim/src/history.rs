@@ -131,6 +131,8 @@ pub enum Request {
         target: Key,
         replace: bool,
     },
+    /// Something on collections, in these words, of which only the effects are checked.
+    Loose(Vec<Vec<u8>>),
     Size,
     FlushAll,
     /// FLUSHDB.
@@ -181,6 +183,7 @@ impl Request {
             | Self::MultiSet { .. }
             | Self::Rename { .. }
             | Self::Copy { .. }
+            | Self::Loose(_)
             | Self::FlushAll
             | Self::FlushDatabase
             | Self::Swap => true,

@@ -4,7 +4,7 @@ use base::ConnectionId;
 
 use super::{Happening, Stage, World};
 use crate::history::{Answer, Key, Level, Operation, Request};
-use crate::keys::{self, SMALL, TWIN, WIDE};
+use crate::keys::{self, MIXED, SMALL, TWIN, WIDE};
 use crate::link::{Link, Peer, Pieces, Style};
 use crate::workload::{Standing, interpret, is_declared};
 
@@ -292,6 +292,10 @@ impl World {
             if is_declared("dbsize") {
                 self.send(peer, Some(Request::Size), true);
             }
+        }
+        self.send(peer, Some(Request::Select(MIXED)), true);
+        for member in keys::all_members() {
+            self.send(peer, Some(Request::Get(member)), true);
         }
         self.send(peer, Some(Request::Info), true);
     }
