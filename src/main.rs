@@ -11,12 +11,16 @@ mod command_line;
 mod config;
 mod data_dir;
 mod exit;
+#[cfg_attr(not(test), expect(dead_code, reason = "the node does not ask for snapshots yet"))]
+mod housekeeping;
 mod log_files;
 mod planted;
 mod recovery;
 mod replay;
 mod serve;
 mod shell;
+#[cfg_attr(not(test), expect(dead_code, reason = "the node does not ask for snapshots yet"))]
+mod snapshots;
 mod wal_tool;
 
 /// Per-thread heaps fit a thread per core; measured by others on the same shape of load.

@@ -45,6 +45,9 @@ pub const OUTPUT_SIZE_PAUSE: usize = 64 * 1024 * 1024;
 /// Parked and unsent replies of a whole core; above this, no socket is read.
 pub const OUTPUT_BUDGET: usize = 1024 * 1024 * 1024;
 
+/// The largest chunk of a snapshot before compression. A record is not divided: bytes.
+pub const CHUNK_SIZE_MAX: usize = ENTRY_SIZE_MAX;
+
 /// The databases SELECT can name.
 pub const DATABASES: u16 = 16;
 

@@ -248,7 +248,8 @@ mod tests {
         }
         for _ in 0..2 {
             for key in [b"a", b"b", b"c", b"x"] {
-                hide_key(&mut spaces, 0, key, 15);
+                let (limit, wanted) = (ExpiryLimit::NONE, Classes::default());
+                hide_key(&mut spaces, 0, key, 15, limit, wanted, &mut Notes::default());
             }
         }
         assert_eq!(spaces.effect_count(), 4);

@@ -42,6 +42,8 @@ pub struct Keyspace {
     /// For bytes that are built and copied.
     scratch: Vec<u8>,
     pub(crate) snapshot: Option<Box<Snapshot>>,
+    /// Their numbers tell nodes of lists which of them they have been seen by.
+    pub(crate) snapshots_begun: u32,
     /// A planted bug: see [`plant_forgetful_walker`](Self::plant_forgetful_walker).
     #[cfg(feature = "planted")]
     pub(crate) forgets_to_save: bool,
@@ -70,6 +72,7 @@ impl Keyspace {
             limits: EncodingLimits::default(),
             scratch: Vec::new(),
             snapshot: None,
+            snapshots_begun: 0,
             #[cfg(feature = "planted")]
             forgets_to_save: false,
         }

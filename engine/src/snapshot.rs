@@ -38,11 +38,10 @@ use base::{Map, Set};
 
 use crate::cursor::{HASH_BITS, Position};
 use crate::table::{Entry, EntryBox, INLINE_SIZE_MAX, KeyHasher, Place, Table};
-use crate::values::Form;
+use crate::values::{Form, Object};
 
 pub use load::{LoadError, SnapshotLoader};
 use record::Head;
-pub(crate) use save::Leaving;
 pub use walk::Walk;
 
 /// Bytes that are not longer are saved as a whole; a longer string in blocks.
@@ -75,8 +74,10 @@ pub(crate) struct Snapshot {
     detached: VecDeque<(Part, EntryBox)>,
     /// Tables that were flushed before they were walked.
     flushed: Map<TableId, Table>,
-    /// Something was taken back that it had seen.
+    /// Something was taken back that it had seen, or a list lost its labels.
     is_spoiled: bool,
+    /// Its number in the keyspace, from one.
+    epoch: u32,
 }
 
 /// A large value that is saved part by part.
@@ -94,11 +95,15 @@ enum Progress {
     Blocks { size: usize, next: usize, early: Set<usize> },
     /// Members: how far they were walked, and those behind it that are saved or new.
     Members { at: Option<Position>, early: Set<u128> },
+    /// Nodes of a list, which know themselves whether they were seen: the label of the next, and
+    /// how often labels had been given anew.
+    Nodes { next: u64, relabels: u32 },
 }
 
 impl Snapshot {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(epoch: u32) -> Self {
         Self {
+            epoch,
             ids: std::array::from_fn(|db| db as TableId),
             next_id: DATABASES.into(),
             table: 0,
@@ -132,10 +137,16 @@ impl Snapshot {
 const EARLY_SIZE: usize = size_of::<u128>() + 1;
 
 impl Part {
-    fn new(db: TableId, entry: Entry<'_>) -> Self {
-        let progress = match entry.packed() {
-            Some(bytes) => Progress::Blocks { size: bytes.len(), next: 0, early: Set::default() },
-            None => Progress::Members { at: Some(Position::START), early: Set::default() },
+    fn new(db: TableId, entry: Entry<'_>, epoch: u32) -> Self {
+        let progress = match (entry.packed(), entry.object()) {
+            (Some(bytes), _) => {
+                Progress::Blocks { size: bytes.len(), next: 0, early: Set::default() }
+            }
+            (None, Some(Object::List(nodes))) => {
+                nodes.begin_epoch(epoch);
+                Progress::Nodes { next: 0, relabels: nodes.relabels() }
+            }
+            (None, _) => Progress::Members { at: Some(Position::START), early: Set::default() },
         };
         Self { head: Head::of(db, entry), progress }
     }
@@ -144,6 +155,7 @@ impl Part {
         let early = match &self.progress {
             Progress::Blocks { early, .. } => early.capacity() * (size_of::<usize>() + 1),
             Progress::Members { early, .. } => early.capacity() * EARLY_SIZE,
+            Progress::Nodes { .. } => 0,
         };
         self.head.key.len() + early
     }

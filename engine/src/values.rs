@@ -16,10 +16,10 @@ mod zset;
 use crate::effect::Effect;
 use crate::table::{Entry, EntryBox, KeyHasher, Table};
 
-pub(crate) use assembly::Assembly;
+pub(crate) use assembly::{Assembly, NODE_PACKED, NODE_PLAIN};
 pub(crate) use hash::{Fields, HashView};
 pub use limits::EncodingLimits;
-pub(crate) use list::{Direction, LEN_MAX as LIST_LEN_MAX, ListView, Nodes};
+pub(crate) use list::{Content, Direction, LEN_MAX as LIST_LEN_MAX, ListView, Nodes};
 pub(crate) use payload::{is_payload, of_payload, payload_of};
 pub(crate) use set::{Members, SetView};
 pub(crate) use zset::{Ranking, Scored, Zset};
@@ -176,7 +176,9 @@ impl Object {
     pub(crate) fn table(&self) -> Option<&Table> {
         match self {
             Object::List(_) => None,
-            Object::Set(_) | Object::Hash(_) | Object::Zset(_) => todo!(),
+            Object::Set(members) => Some(members.table()),
+            Object::Hash(fields) => Some(fields.table()),
+            Object::Zset(ranking) => Some(ranking.table()),
         }
     }
 

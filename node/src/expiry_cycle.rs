@@ -184,8 +184,7 @@ impl Node {
             let mut spaces = slices.one(slice);
             let limit = ExpiryLimit { fields, bytes: room.saturating_sub(DELETE_OVERHEAD) };
             let classes = *notify_classes;
-            let expired =
-                engine::expire_key(&mut spaces, db, key, now_ms, limit, classes, notes);
+            let expired = engine::expire_key(&mut spaces, db, key, now_ms, limit, classes, notes);
             has_written |= !expired.is_none();
             self.stats.note_expired(expired);
             fields = fields.saturating_sub(expired.fields);

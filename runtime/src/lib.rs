@@ -24,6 +24,7 @@ mod signals;
 mod usage;
 
 pub mod files;
+pub mod housekeeping;
 pub mod listen;
 pub mod mesh;
 

@@ -28,6 +28,8 @@ mod recovery;
 mod segment;
 mod wal;
 
+pub mod snapshot;
+
 pub use config::Config;
 pub use file::{LogFile, LogRead, ReadError};
 pub use frame::{Fault, FrameHeader, HINTS_MAX, Run};

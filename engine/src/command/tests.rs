@@ -148,8 +148,6 @@ fn a_subcommand_finds_its_keys_behind_its_own_word() {
 #[test]
 fn what_logs_values_is_bounded_by_the_values_of_the_keys_that_reach_others() {
     let size = |key: &[u8]| if key == b"source" { 1000 } else { 100_000 };
-        ValueSize { payload, ..ValueSize::default() }
-    };
     let bound = |name: &str| engine_command(name).effect_size_max(&[b"source", b"target"], &size);
     for name in ["copy", "rename", "renamenx", "move"] {
         assert!((1000..2000).contains(&bound(name)), "{name}");

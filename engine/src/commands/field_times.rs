@@ -151,7 +151,11 @@ fn expire(
             None => ABSENT,
             Some(_) if done.contains(field) && is_over => ABSENT,
             Some(_) if done.contains(field) => {
-                if conditions.hold(Some(time_ms), time_ms as i64) { DONE } else { CONDITION_NOT_MET }
+                if conditions.hold(Some(time_ms), time_ms as i64) {
+                    DONE
+                } else {
+                    CONDITION_NOT_MET
+                }
             }
             Some(_) if is_meant(field) => {
                 done.insert(field);

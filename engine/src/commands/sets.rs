@@ -19,18 +19,8 @@ mod random;
 pub(super) use algebra::FAMILY as ALGEBRA;
 use random::{SPOP, SRANDMEMBER};
 
-pub(super) const FAMILY: &[Command<Run>] = &[
-    SADD,
-    SCARD,
-    SISMEMBER,
-    SMEMBERS,
-    SMISMEMBER,
-    SMOVE,
-    SPOP,
-    SRANDMEMBER,
-    SREM,
-    SSCAN,
-];
+pub(super) const FAMILY: &[Command<Run>] =
+    &[SADD, SCARD, SISMEMBER, SMEMBERS, SMISMEMBER, SMOVE, SPOP, SRANDMEMBER, SREM, SSCAN];
 const _: () = assert!(is_sorted(FAMILY));
 
 /// The set a key holds, if it holds anything.

@@ -125,7 +125,16 @@ impl Keyspace {
     /// Makes a change for good: what recovery does with effects that cannot be undone.
     pub fn replay(&mut self, effect: &Effect<'_>) -> Result<(), ReplayError> {
         let leaving = self.save_before(effect);
-        match (self.change(effect, Keep::No)?, leaving) {
+        let changed = match self.change(effect, Keep::No) {
+            Ok(changed) => changed,
+            Err(error) => {
+                if let Some(leaving) = leaving {
+                    self.put_back(effect, leaving);
+                }
+                return Err(error);
+            }
+        };
+        match (changed, leaving) {
             (
                 Some(Restore::Replace { entry, .. } | Restore::Insert { entry, .. }),
                 Some(leaving),

@@ -150,7 +150,7 @@ impl SnapshotLoader {
                 }
                 Value::Blocks { .. } => return Err(not_whole),
                 Value::Object(assembly) => {
-                    let object = assembly.finish().ok_or(not_whole)?;
+                    let object = assembly.finish(self.keyspace.hasher()).ok_or(not_whole)?;
                     EntryBox::object(&key, object, attributes)
                 }
             };

@@ -2,7 +2,7 @@
 
 use crate::effect::DecodeError;
 use crate::table::{Attributes, Entry};
-use crate::values::Form;
+use crate::values::{Content, Form, NODE_PACKED, NODE_PLAIN};
 use crate::varint;
 
 use super::TableId;
@@ -68,6 +68,21 @@ pub(super) fn encode_member(entry: Entry<'_>, into: &mut Vec<u8>) {
     encode_bytes(entry.string().expect("members hold bytes"), into);
     if let Some(expire_ms) = expire_ms {
         into.extend_from_slice(&expire_ms.to_le_bytes());
+    }
+}
+
+/// A node of a list with its label.
+pub(super) fn encode_node(label: u64, content: Content<'_>, into: &mut Vec<u8>) {
+    into.extend_from_slice(&label.to_le_bytes());
+    match content {
+        Content::Packed(list) => {
+            into.push(NODE_PACKED);
+            encode_bytes(list.as_bytes(), into);
+        }
+        Content::Plain(bytes) => {
+            into.push(NODE_PLAIN);
+            encode_bytes(bytes, into);
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use base::limits::DATABASES;
 
-use super::record::{Tag, encode_member, encode_whole};
+use super::record::{Tag, encode_member, encode_node, encode_whole};
 use super::{BLOCK_SIZE, Part, Progress, Snapshot, TableId, is_large, mark_of};
 use crate::effect::Effect;
 use crate::keyspace::Keyspace;
 use crate::table::{Entry, EntryBox, KeyHasher, Place, Table};
+use crate::values::Object;
 use crate::varint;
 
 /// A large value that is about to leave its key, and what of it is yet to be walked.
@@ -48,7 +49,8 @@ impl Keyspace {
             }
             match entry {
                 Some(entry) if is_large(entry) => {
-                    snapshot.parts.insert(name.clone(), Part::new(id, entry));
+                    let part = Part::new(id, entry, snapshot.epoch);
+                    snapshot.parts.insert(name.clone(), part);
                 }
                 _ if self.forgets_to_save() => return None,
                 Some(entry) => {
@@ -72,7 +74,11 @@ impl Keyspace {
             snapshot.early.insert(mark_of(&self.hasher, id, key));
             return Some(Leaving(part));
         }
-        part.save(effect, entry, &self.hasher, &mut snapshot.saved);
+        if part.is_lost(entry) {
+            snapshot.is_spoiled = true;
+        } else {
+            part.save(effect, entry, &self.hasher, &mut snapshot.saved);
+        }
         None
     }
 
@@ -86,19 +92,21 @@ impl Keyspace {
         let new_id = snapshot.ids[usize::from(new_db)];
         let place = self.place(key);
         let name = (id, key.into());
-        if let Some(entry) = self.database(db).find(place, key) {
-            let mark = mark_of(&self.hasher, id, key);
-            let is_due = !snapshot.is_walked(id, place) && !snapshot.early.contains(&mark);
-            if is_due && !snapshot.parts.contains_key(&name) {
-                if is_large(entry) {
-                    snapshot.parts.insert(name.clone(), Part::new(id, entry));
-                } else {
-                    let value = entry.packed().expect("what is not large is bytes");
-                    encode_whole(id, entry, value, &mut snapshot.saved);
-                }
+        let entry = self.database(db).find(place, key);
+        let is_taken = self.database(new_db).find(self.place(new_key), new_key).is_some();
+        let Some(entry) = entry.filter(|_| !is_taken) else { return };
+        let mark = mark_of(&self.hasher, id, key);
+        let is_due = !snapshot.is_walked(id, place) && !snapshot.early.contains(&mark);
+        if is_due && !snapshot.parts.contains_key(&name) {
+            if is_large(entry) {
+                let part = Part::new(id, entry, snapshot.epoch);
+                snapshot.parts.insert(name.clone(), part);
+            } else {
+                let value = entry.packed().expect("what is not large is bytes");
+                encode_whole(id, entry, value, &mut snapshot.saved);
             }
-            snapshot.early.insert(mark);
         }
+        snapshot.early.insert(mark);
         // Under its new name it is nothing the walk should take.
         snapshot.early.insert(mark_of(&self.hasher, new_id, new_key));
         if let Some(part) = snapshot.parts.remove(&name) {
@@ -113,6 +121,15 @@ impl Keyspace {
     pub(crate) fn take_leaving(&mut self, leaving: Leaving, entry: EntryBox) {
         let snapshot = self.snapshot.as_mut().expect("something leaves under a snapshot only");
         snapshot.detached.push_back((leaving.0, entry));
+    }
+
+    /// The effect did not fit, so nothing has left.
+    pub(crate) fn put_back(&mut self, effect: &Effect<'_>, leaving: Leaving) {
+        let snapshot = self.snapshot.as_mut().expect("something leaves under a snapshot only");
+        let (db, key) = effect.place().expect("the effect is on one key");
+        let name: (TableId, Box<[u8]>) = (snapshot.ids[usize::from(db)], key.into());
+        snapshot.parts.insert(name.clone(), leaving.0);
+        snapshot.pending.push_back(name);
     }
 
     /// After an effect on a value with a part: if it took the last of it away, all was saved.
@@ -135,7 +152,8 @@ impl Keyspace {
         let id = std::mem::replace(&mut snapshot.ids[usize::from(db)], snapshot.next_id);
         snapshot.next_id += 1;
         let has_parts = snapshot.parts.keys().any(|(table, _)| *table == id);
-        if TableId::from(DATABASES) <= id || id < snapshot.table && !has_parts {
+        let is_walked = TableId::from(DATABASES) <= id || id < snapshot.table;
+        if is_walked && !has_parts {
             return Some(table);
         }
         snapshot.flushed.insert(id, table);
@@ -156,7 +174,8 @@ fn takes_away(effect: &Effect<'_>) -> bool {
 }
 
 impl Part {
-    /// Saves what an effect changes of the value, as far as that was not walked.
+    /// Saves what an effect changes of the value, as far as that was not walked. An effect that is
+    /// for another type changes nothing.
     fn save(
         &mut self,
         effect: &Effect<'_>,
@@ -187,6 +206,17 @@ impl Part {
                 let mut members = pairs.pairs().map(|(_, member)| member);
                 self.save_members(&mut members, entry, hasher, saved);
             }
+            Effect::ZsetRemoveRange { rank, count, .. } => {
+                let Some(Object::Zset(ranking)) = entry.object() else { return };
+                let end = ranking.len().min(rank as usize + count as usize);
+                let range = ranking.range((rank as usize).min(end), end);
+                self.save_members(&mut range.map(|(name, _)| name), entry, hasher, saved);
+            }
+            Effect::ListPush { .. }
+            | Effect::ListPop { .. }
+            | Effect::ListSet { .. }
+            | Effect::ListInsert { .. }
+            | Effect::ListRemove { .. } => self.save_nodes(effect, entry, saved),
             _ => unreachable!("no other effect changes a part of a value"),
         }
     }
@@ -197,15 +227,25 @@ impl Part {
         entry: Entry<'_>,
         saved: &mut Vec<u8>,
     ) {
-        let Progress::Blocks { size, next, early } = &mut self.progress else {
-            unreachable!("a range of bytes is one of a string")
-        };
+        let Progress::Blocks { size, next, early } = &mut self.progress else { return };
         let (size, next) = (*size, *next);
         let first = (range.start / BLOCK_SIZE).max(next);
         let end = range.end.min(size).div_ceil(BLOCK_SIZE);
         let due: Vec<usize> = (first..end).filter(|number| early.insert(*number)).collect();
         let string = entry.packed().expect("a string is bytes");
         due.into_iter().for_each(|number| self.block(number, size, string, saved));
+    }
+
+    fn save_nodes(&self, effect: &Effect<'_>, entry: Entry<'_>, saved: &mut Vec<u8>) {
+        // What became one listpack was seen before.
+        let Some(Object::List(nodes)) = entry.object() else { return };
+        nodes.touched(effect, &mut |range| {
+            nodes.see(range, &mut |label, content| {
+                self.head.encode(Tag::Nodes, saved);
+                varint::encode(1, saved);
+                encode_node(label, content, saved);
+            });
+        });
     }
 
     fn save_members(
@@ -215,8 +255,7 @@ impl Part {
         hasher: &KeyHasher,
         saved: &mut Vec<u8>,
     ) {
-        let table = entry.object().and_then(|object| object.table());
-        let table = table.expect("a large value that is no string has members");
+        let Some(table) = entry.object().and_then(|object| object.table()) else { return };
         for member in members {
             if !self.is_due(hasher, member) {
                 continue;

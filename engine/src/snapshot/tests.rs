@@ -7,7 +7,9 @@ use crate::effect::Effect;
 use crate::keyspace::Keyspace;
 use crate::keyspace::tests::{Owned, effect};
 
-fn keyspace() -> Keyspace {
+mod collections;
+
+pub(super) fn keyspace() -> Keyspace {
     Keyspace::new(7, 0..base::limits::SLOTS)
 }
 
@@ -18,7 +20,7 @@ fn apply(keyspace: &mut Keyspace, effects: &[Owned]) {
     }
 }
 
-fn load(chunks: &[Vec<u8>]) -> Keyspace {
+pub(super) fn load(chunks: &[Vec<u8>]) -> Keyspace {
     let mut loader = SnapshotLoader::new(keyspace());
     chunks.iter().for_each(|chunk| loader.load(chunk).expect("it was just made"));
     loader.finish().expect("it is whole")

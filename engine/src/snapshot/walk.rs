@@ -3,11 +3,12 @@
 use base::Map;
 use base::limits::DATABASES;
 
-use super::record::{Tag, encode_bytes, encode_member, encode_whole};
+use super::record::{Tag, encode_bytes, encode_member, encode_node, encode_whole};
 use super::{BLOCK_SIZE, Part, Progress, Snapshot, TableId, is_large, mark_of};
 use crate::cursor::Position;
 use crate::keyspace::Keyspace;
 use crate::table::{Entry, KeyHasher, MEMBERS, Table};
+use crate::values::Object;
 use crate::varint;
 
 /// What a step of the walker came to.
@@ -23,6 +24,8 @@ pub enum Walk {
 
 /// Entries visited between two looks at the budget.
 const STEP: usize = 16;
+/// Bytes of nodes that are visited in one go.
+const NODES_SIZE: usize = 32 * 1024;
 /// Bytes that cost as much as an entry.
 const BYTES_PER_ENTRY: usize = 1024;
 
@@ -34,7 +37,8 @@ impl Keyspace {
     /// If one is under way.
     pub fn snapshot_begin(&mut self) {
         assert!(self.snapshot.is_none(), "one snapshot at a time");
-        self.snapshot = Some(Box::new(Snapshot::new()));
+        self.snapshots_begun += 1;
+        self.snapshot = Some(Box::new(Snapshot::new(self.snapshots_begun)));
     }
 
     /// A snapshot is under way.
@@ -80,6 +84,11 @@ impl Keyspace {
                 break true;
             }
         };
+        if snapshot.is_spoiled {
+            self.snapshot = Some(snapshot);
+            self.snapshot_abort();
+            return Walk::Spoiled;
+        }
         if is_done {
             assert!(snapshot.saved.is_empty() && snapshot.parts.is_empty());
             let flushed = snapshot.flushed.into_values();
@@ -93,6 +102,10 @@ impl Keyspace {
     /// False if there was nothing left to do.
     fn step(&mut self, snapshot: &mut Snapshot, budget: &mut usize, out: &mut Vec<u8>) -> bool {
         if let Some((part, entry)) = snapshot.detached.front_mut() {
+            if part.is_lost(entry.view()) {
+                snapshot.is_spoiled = true;
+                return false;
+            }
             if part.walk(entry.view(), &self.hasher, budget, out) {
                 let (_, entry) = snapshot.detached.pop_front().expect("it was just seen");
                 self.garbage.take_entry(entry);
@@ -105,6 +118,10 @@ impl Keyspace {
             let table = table_of(&self.databases, &snapshot.ids, &snapshot.flushed, *id);
             let entry = table.find(place, key).expect("a value with a part is there");
             let part = snapshot.parts.get_mut(name).expect("what is pending has a part");
+            if part.is_lost(entry) {
+                snapshot.is_spoiled = true;
+                return false;
+            }
             if part.walk(entry, &self.hasher, budget, out) {
                 let name = snapshot.pending.pop_front().expect("it was just seen");
                 snapshot.parts.remove(&name);
@@ -139,7 +156,8 @@ impl Keyspace {
         for entry in large {
             let name = (id, entry.key().into());
             snapshot.pending.push_back(name.clone());
-            snapshot.parts.entry(name).or_insert_with(|| Part::new(id, entry));
+            let epoch = snapshot.epoch;
+            snapshot.parts.entry(name).or_insert_with(|| Part::new(id, entry, epoch));
         }
         *budget = budget.saturating_sub(cost);
         match next {
@@ -211,6 +229,32 @@ impl Part {
                 }
                 false
             }
+            Progress::Nodes { next, .. } => {
+                // What became one listpack was seen before.
+                let Some(Object::List(nodes)) = entry.object() else { return true };
+                let (mut count, mut size, mut body) = (0, 0, Vec::new());
+                let mut at = nodes.node_from(*next);
+                while at < nodes.node_count() && size < NODES_SIZE {
+                    nodes.see(at..at + 1, &mut |label, content| {
+                        encode_node(label, content, &mut body);
+                        count += 1;
+                    });
+                    size = body.len();
+                    at += 1;
+                    *budget = budget.saturating_sub(1);
+                }
+                *budget = budget.saturating_sub(1 + size / BYTES_PER_ENTRY);
+                if 0 < count {
+                    self.head.encode(Tag::Nodes, out);
+                    varint::encode(count, out);
+                    out.extend_from_slice(&body);
+                }
+                match nodes.label_of(at) {
+                    Some(label) => *next = label,
+                    None => return true,
+                }
+                false
+            }
             Progress::Members { at, early } => {
                 let Some(from) = *at else { return true };
                 let table = entry.object().and_then(|object| object.table());
@@ -241,6 +285,16 @@ impl Part {
         varint::encode(size as u32, out);
         varint::encode(range.start as u32, out);
         encode_bytes(&string[range], out);
+    }
+
+    /// The labels of what was seen are no longer those of the list.
+    pub(super) fn is_lost(&self, entry: Entry<'_>) -> bool {
+        match (&self.progress, entry.object()) {
+            (Progress::Nodes { relabels, .. }, Some(Object::List(nodes))) => {
+                nodes.relabels() != *relabels
+            }
+            _ => false,
+        }
     }
 
     /// Was a member walked, or saved? If not, it counts as saved from now on.

@@ -85,6 +85,11 @@ impl Ranking {
         self.order.len()
     }
 
+    /// The members, each with its score in 8 bytes.
+    pub(crate) fn table(&self) -> &Table {
+        &self.members
+    }
+
     /// Bytes allocated behind this struct.
     pub(crate) fn size(&self) -> usize {
         self.members.memory().total() + self.order.size()

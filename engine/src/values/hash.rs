@@ -12,7 +12,7 @@ use crate::cursor::Position;
 use crate::effect::Elements;
 use crate::error::CommandError;
 use crate::listpack::{self, Item, Listpack, Offset, Scratch};
-use crate::table::{Attributes, Entry, EntryBox, KeyHasher};
+use crate::table::{Attributes, Entry, EntryBox, KeyHasher, Table};
 
 const ABSENT: Unfit = Unfit("a field is absent");
 
@@ -27,8 +27,23 @@ pub(crate) struct Fields {
 pub(crate) struct Undo(Vec<parts::Undo>);
 
 impl Fields {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { parts: Parts::new() }
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        self.parts.table()
+    }
+
+    /// Adds a field that is not there.
+    pub(super) fn insert(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        expire_ms: Option<u64>,
+        hasher: &KeyHasher,
+    ) {
+        self.parts.insert(field, value, expire_ms, hasher);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -295,9 +310,7 @@ fn may_pack(entry: Entry<'_>, pairs: Elements<'_>, limits: &EncodingLimits) -> b
         total += word.len();
         word.len() <= limits.hash_max_listpack_value
     });
-    are_short
-        && pairs.len() / 2 <= limits.hash_max_listpack_entries
-        && pack.is_safe_to_add(total)
+    are_short && pairs.len() / 2 <= limits.hash_max_listpack_entries && pack.is_safe_to_add(total)
 }
 
 fn set_in_pack(pack: &mut Vec<u8>, field: &[u8], value: &[u8]) {
@@ -344,11 +357,7 @@ fn unpack(entry: &mut EntryBox, hasher: &KeyHasher) {
     entry.set_object(Box::new(Object::Hash(fields)));
 }
 
-pub(crate) fn remove(
-    entry: &mut EntryBox,
-    fields: Elements<'_>,
-    cx: &mut ChangeCx<'_>,
-) -> Changed {
+pub(crate) fn remove(entry: &mut EntryBox, fields: Elements<'_>, cx: &mut ChangeCx<'_>) -> Changed {
     if entry.view().form() == Form::HashTable {
         let removed = fields_of(entry).parts.remove_all(fields.iter(), ABSENT, cx.hasher)?;
         return Ok(cx.keeps.then(|| super::Undo::Hash(Undo(removed))));

@@ -12,7 +12,7 @@ use crate::error::CommandError;
 use crate::integer::parse_integer;
 use crate::intset::{self, Intset};
 use crate::listpack::{self, Item, Listpack, Offset, Scratch};
-use crate::table::{Attributes, Entry, EntryBox, KeyHasher};
+use crate::table::{Attributes, Entry, EntryBox, KeyHasher, Table};
 
 const THERE_ALREADY: Unfit = Unfit("a member to add is there already");
 const ABSENT: Unfit = Unfit("a member to remove is absent");
@@ -30,11 +30,15 @@ pub(crate) struct Members {
 pub(crate) struct Undo(Vec<parts::Undo>);
 
 impl Members {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { parts: Parts::new(), longest: 0 }
     }
 
-    fn insert(&mut self, member: &[u8], hasher: &KeyHasher) {
+    pub(crate) fn table(&self) -> &Table {
+        self.parts.table()
+    }
+
+    pub(super) fn insert(&mut self, member: &[u8], hasher: &KeyHasher) {
         self.longest = self.longest.max(member.len());
         self.parts.insert(member, b"", None, hasher);
     }
@@ -165,7 +169,11 @@ impl<'a> SetView<'a> {
 }
 
 pub(crate) fn empty(key: &[u8]) -> EntryBox {
-    EntryBox::packed(key, &intset::empty(), Attributes { form: Form::IntSet, ..Attributes::default() })
+    EntryBox::packed(
+        key,
+        &intset::empty(),
+        Attributes { form: Form::IntSet, ..Attributes::default() },
+    )
 }
 
 pub(crate) fn packed_len(form: Form, bytes: &[u8]) -> usize {
@@ -216,11 +224,7 @@ pub(crate) fn add(entry: &mut EntryBox, members: Elements<'_>, cx: &mut ChangeCx
 }
 
 /// Adds one member to a set that is not empty and keeps its form; false if that would change.
-fn add_in_place(
-    entry: &mut EntryBox,
-    member: &[u8],
-    cx: &mut ChangeCx<'_>,
-) -> Result<bool, Unfit> {
+fn add_in_place(entry: &mut EntryBox, member: &[u8], cx: &mut ChangeCx<'_>) -> Result<bool, Unfit> {
     let limits = cx.limits;
     let view = entry.view();
     let bytes = view.packed().expect("what is no object is bytes");
@@ -289,7 +293,8 @@ impl Built {
         }
         let first = members.iter().next();
         let count = members.len();
-        if count <= cx.limits.set_max_intset_entries && first.is_some_and(|it| parse_integer(it).is_some())
+        if count <= cx.limits.set_max_intset_entries
+            && first.is_some_and(|it| parse_integer(it).is_some())
         {
             Self::Integers(intset::empty())
         } else if count <= cx.limits.set_max_listpack_entries {
@@ -376,7 +381,9 @@ pub(crate) fn remove(
     let mut changed = bytes.to_vec();
     for member in members.iter() {
         let is_removed = match form {
-            Form::IntSet => parse_integer(member).is_some_and(|it| intset::remove(&mut changed, it)),
+            Form::IntSet => {
+                parse_integer(member).is_some_and(|it| intset::remove(&mut changed, it))
+            }
             _ => match Listpack::new(&changed).find(Offset::FIRST, member, 0) {
                 Some(at) => listpack::remove(&mut changed, at, 1) == 1,
                 None => false,

@@ -489,9 +489,8 @@ fn keyspace(told: &Told<'_>, lines: &mut Lines) {
         let expires = told.sum(|core| core.keys[database].expiring);
         if 0 < keys {
             let timed = told.sum(|core| core.keys[database].timed);
-            let text = format!(
-                "keys={keys},expires={expires},avg_ttl=0,keys_with_volatile_items={timed}"
-            );
+            let text =
+                format!("keys={keys},expires={expires},avg_ttl=0,keys_with_volatile_items={timed}");
             lines.add(&format!("db{database}"), text);
         }
     }

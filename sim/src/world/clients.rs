@@ -4,7 +4,7 @@ use base::ConnectionId;
 
 use super::{Happening, Stage, World};
 use crate::history::{Answer, Key, Level, Operation, Request};
-use crate::keys::{self, MIXED, SMALL, TWIN, WIDE};
+use crate::keys::{self, Kind, MIXED, SMALL, TWIN, WIDE};
 use crate::link::{Link, Peer, Pieces, Style};
 use crate::workload::{Standing, interpret, is_declared};
 
@@ -295,7 +295,11 @@ impl World {
         }
         self.send(peer, Some(Request::Select(MIXED)), true);
         for member in keys::all_members() {
-            self.send(peer, Some(Request::Get(member)), true);
+            let request = match keys::kind(member) {
+                Some(Kind::Set) => Request::Exists(vec![member]),
+                _ => Request::Get(member),
+            };
+            self.send(peer, Some(request), true);
         }
         self.send(peer, Some(Request::Info), true);
     }

@@ -14,10 +14,11 @@
 //! * `len` and `buffers` are the sums over the nodes.
 //! * Labels rise strictly.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::effect::End;
+use crate::effect::{Effect, Elements, End};
 use crate::listpack::{self, Item, Listpack, ListpackBuf, Offset};
 
 /// A long list. Owner: entry.
@@ -27,6 +28,10 @@ pub(crate) struct Nodes {
     len: usize,
     /// Bytes allocated by the nodes.
     buffers: usize,
+    /// The snapshot that is to see every node once; what comes later is not for it.
+    epoch: Cell<u32>,
+    /// Times that labels were given anew.
+    relabels: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -34,9 +39,8 @@ pub(crate) struct Node {
     body: Body,
     count: u32,
     label: u64,
-    /// Which snapshot has seen it.
-    #[allow(dead_code, reason = "snapshots come later")]
-    epoch: u32,
+    /// The last snapshot that has seen it, or that it came too late for.
+    epoch: Cell<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -109,11 +113,11 @@ impl Node {
 
     fn packed(bytes: Vec<u8>) -> Self {
         let count = Listpack::new(&bytes).len() as u32;
-        Self { body: Body::Packed(bytes), count, label: 0, epoch: 0 }
+        Self { body: Body::Packed(bytes), count, label: 0, epoch: Cell::new(0) }
     }
 
     fn plain(bytes: Vec<u8>) -> Self {
-        Self { body: Body::Plain(bytes), count: 1, label: 0, epoch: 0 }
+        Self { body: Body::Plain(bytes), count: 1, label: 0, epoch: Cell::new(0) }
     }
 
     pub(crate) fn content(&self) -> Content<'_> {
@@ -225,6 +229,9 @@ pub(super) struct Thinned {
     node: Node,
 }
 
+/// So many nodes on either side of the one that an element is in may change with it.
+const NEIGHBOURS: usize = 2;
+
 /// The label of the first node.
 const LABEL_MIDDLE: u64 = 1 << 63;
 /// What the next one at an end is away.
@@ -246,7 +253,6 @@ impl Nodes {
     }
 
     /// A large element comes to the right end, in a node of its own.
-    #[allow(dead_code, reason = "values are read from payloads later")]
     pub(crate) fn push_plain(&mut self, element: Vec<u8>) {
         self.insert_node(self.nodes.len(), Node::plain(element));
     }
@@ -261,7 +267,6 @@ impl Nodes {
     }
 
     /// The nodes from the left to the right.
-    #[allow(dead_code, reason = "values are written to payloads later")]
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Node> + DoubleEndedIterator {
         self.nodes.iter()
     }
@@ -311,6 +316,85 @@ impl Nodes {
         unreachable!("the index is in the list")
     }
 
+    /// A snapshot begins to look at the list: it is to see each node that is there now.
+    pub(crate) fn begin_epoch(&self, epoch: u32) {
+        self.epoch.set(epoch);
+    }
+
+    /// Times that labels were given anew: what was seen before has others.
+    pub(crate) fn relabels(&self) -> u32 {
+        self.relabels
+    }
+
+    /// Visits the nodes of a range that the snapshot has not seen, with their labels.
+    pub(crate) fn see(&self, range: Range<usize>, visit: &mut dyn FnMut(u64, Content<'_>)) {
+        let epoch = self.epoch.get();
+        for node in self.nodes.range(range) {
+            if node.epoch.replace(epoch) != epoch {
+                visit(node.label, node.content());
+            }
+        }
+    }
+
+    pub(crate) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The first node whose label is not below this one.
+    pub(crate) fn node_from(&self, label: u64) -> usize {
+        self.nodes.partition_point(|node| node.label < label)
+    }
+
+    /// The label of a node.
+    pub(crate) fn label_of(&self, at: usize) -> Option<u64> {
+        self.nodes.get(at).map(|node| node.label)
+    }
+
+    /// Visits ranges of nodes that an effect may change, or make the only one.
+    pub(crate) fn touched(&self, effect: &Effect<'_>, visit: &mut dyn FnMut(Range<usize>)) {
+        let count = self.nodes.len();
+        let around = |at: usize| at.saturating_sub(NEIGHBOURS)..(at + NEIGHBOURS + 1).min(count);
+        if count <= 2 * NEIGHBOURS + 1 {
+            return visit(0..count);
+        }
+        match *effect {
+            Effect::ListPush { end: End::Left, .. } => visit(around(0)),
+            Effect::ListPush { end: End::Right, .. } => visit(around(count - 1)),
+            Effect::ListPop { end: End::Left, count: popped, .. } => {
+                let last = (popped as usize).min(self.len - 1);
+                visit(0..around(self.locate(last).0).end);
+            }
+            Effect::ListPop { end: End::Right, count: popped, .. } => {
+                let first = self.len - (popped as usize).clamp(1, self.len);
+                visit(around(self.locate(first).0).start..count);
+            }
+            Effect::ListSet { index, .. } | Effect::ListInsert { index, .. } => {
+                visit(around(self.locate((index as usize).min(self.len - 1)).0));
+            }
+            Effect::ListRemove { indexes, .. } => self.thinned(indexes, visit),
+            _ => unreachable!("it is an effect on a list"),
+        }
+    }
+
+    /// The nodes that the elements of these indexes are in; all of them if few others are left.
+    fn thinned(&self, indexes: Elements<'_>, visit: &mut dyn FnMut(Range<usize>)) {
+        let number = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).unwrap_or(u32::MAX);
+        let mut indexes = indexes.iter().map(|bytes| number(bytes) as usize).peekable();
+        let (mut end, mut touched) = (0, 0);
+        for (at, node) in self.nodes.iter().enumerate() {
+            end += node.count as usize;
+            let before = indexes.len();
+            while indexes.next_if(|index| *index < end).is_some() {}
+            if indexes.len() < before {
+                touched += 1;
+                visit(at..at + 1);
+            }
+        }
+        if self.nodes.len() <= touched + 1 {
+            visit(0..self.nodes.len());
+        }
+    }
+
     /// Every change of a node that stays.
     fn node_mut<R>(&mut self, at: usize, change: impl FnOnce(&mut Node) -> R) -> R {
         let node = &mut self.nodes[at];
@@ -330,6 +414,7 @@ impl Nodes {
                 self.label(at).expect("there is room between labels that were just given")
             }
         };
+        node.epoch.set(self.epoch.get());
         self.len += node.count as usize;
         self.buffers += node.buffer();
         self.nodes.insert(at, node);
@@ -361,6 +446,7 @@ impl Nodes {
 
     /// Spreads the labels evenly.
     fn relabel(&mut self) {
+        self.relabels += 1;
         let step = u64::MAX / (self.nodes.len() as u64 + 1);
         for at in 0..self.nodes.len() {
             self.node_mut(at, |node| node.label = (at as u64 + 1) * step - step / 2);

@@ -1,0 +1,5 @@
+//! The housekeeping thread, on real files.
+
+mod bench;
+mod desks;
+mod steps;

@@ -1,0 +1,168 @@
+//! Writes a core's snapshots: what its node asks for becomes jobs of the housekeeping thread, and
+//! their ends become what the node is told.
+//!
+//! ```text
+//!   node ── Chunk, Chunk, .. ──> begin ──> chunk, chunk, ..   side by side
+//!        ── Publish ──────────────────────────────────────> publish ──> remove what is too old
+//! ```
+//!
+//! The order of steps is the point of this file; `docs/formats/snapshot.md` has it, and the tests cut
+//! it at every place. Each slice is a lane of its own: what one waits for does not hold up another.
+//!
+//! # Invariants
+//!
+//! * A slice has one attempt at a time, and an attempt ends with `Published`, `Failed` or the node's
+//!   `Discard`.
+//! * No name and no byte of a published snapshot changes before a newer one is durable.
+//! * A step that failed ends its attempt. It is not tried again: what the disk has of it is unknown.
+
+mod lane;
+mod plan;
+
+use std::collections::BTreeMap;
+
+use base::{LogIndex, SliceId};
+use runtime::housekeeping::{Desk, Done, Job};
+use wal::snapshot::Manifest;
+
+use crate::snapshots::{Candidates, Place};
+
+use lane::Lane;
+pub use plan::Cargo;
+
+/// Published snapshots of a slice that are kept.
+const KEPT: usize = 2;
+
+/// What a node wants done with snapshots.
+#[derive(Debug)]
+pub enum SnapshotOutput {
+    /// Write a chunk. Number 0 begins an attempt; the rest follow in their order.
+    Chunk { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
+    /// Every chunk was reported written: make them a snapshot. Whose it is and which chunks it has
+    /// is filled in here.
+    Publish { slice: SliceId, index: LogIndex, manifest: Manifest },
+    /// Give the attempt up.
+    Discard { slice: SliceId, index: LogIndex },
+}
+
+/// What a node is told of its snapshots.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum SnapshotEvent {
+    /// The chunk is durable; its buffer comes back.
+    ChunkWritten { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
+    /// The snapshot will be found by every start from now on.
+    Published { slice: SliceId, index: LogIndex },
+    /// The attempt is over and its files are being removed. What was there before is still there.
+    Failed { slice: SliceId, index: LogIndex, error: String },
+}
+
+impl SnapshotOutput {
+    fn slice(&self) -> SliceId {
+        let (Self::Chunk { slice, .. } | Self::Publish { slice, .. } | Self::Discard { slice, .. }) =
+            self;
+        *slice
+    }
+
+    fn index(&self) -> LogIndex {
+        let (Self::Chunk { index, .. } | Self::Publish { index, .. } | Self::Discard { index, .. }) =
+            self;
+        *index
+    }
+}
+
+/// Who carries out jobs: the housekeeping thread, or a test.
+pub trait Jobs {
+    fn has_room(&self) -> bool;
+    fn submit(&mut self, job: Job<Cargo>);
+    fn poll(&mut self) -> Option<Done<Cargo>>;
+}
+
+impl Jobs for Desk<Cargo> {
+    fn has_room(&self) -> bool {
+        Desk::has_room(self)
+    }
+
+    fn submit(&mut self, job: Job<Cargo>) {
+        Desk::submit(self, job);
+    }
+
+    fn poll(&mut self) -> Option<Done<Cargo>> {
+        Desk::poll(self)
+    }
+}
+
+/// The snapshots of a core's slices on their way to the disk. Owner: core.
+#[derive(Debug)]
+pub struct SnapshotWriter<J> {
+    jobs: J,
+    place: Place,
+    lanes: BTreeMap<SliceId, Lane>,
+    /// The lane that is first when room is short.
+    first: SliceId,
+}
+
+impl<J: Jobs> SnapshotWriter<J> {
+    /// `whole` are the snapshots that a start has loaded or would; `damaged` those it has passed over,
+    /// which are removed when others have taken their place.
+    pub fn new(jobs: J, place: Place, whole: &Candidates, damaged: &Candidates) -> Self {
+        let mut lanes: BTreeMap<SliceId, Lane> = BTreeMap::new();
+        for (slice, indexes) in whole {
+            lanes.entry(*slice).or_default().keep(indexes);
+        }
+        for (slice, indexes) in damaged {
+            lanes.entry(*slice).or_default().distrust(indexes);
+        }
+        Self { jobs, place, lanes, first: SliceId(0) }
+    }
+
+    /// Takes what the node wants; it is begun at once if there is room.
+    pub fn carry_out(&mut self, output: SnapshotOutput) {
+        self.lanes.entry(output.slice()).or_default().push(output);
+        self.begin_jobs();
+    }
+
+    /// The next thing that has happened. Polled in every turn: the core is woken when a job ends.
+    pub fn poll_event(&mut self) -> Option<SnapshotEvent> {
+        loop {
+            let event = self.lanes.values_mut().find_map(Lane::poll_event);
+            if event.is_some() {
+                return event;
+            }
+            let Done { cargo, result } = self.jobs.poll()?;
+            let lane = self.lanes.get_mut(&cargo.slice).expect("a lane outlives its jobs");
+            lane.handle(cargo, result);
+            self.begin_jobs();
+        }
+    }
+
+    /// Whether [`SnapshotWriter::poll_event`] has something to tell without a wake-up: do not sleep.
+    pub fn has_event(&self) -> bool {
+        self.lanes.values().any(Lane::has_event)
+    }
+
+    /// Gives each lane a job in turn, until none wants one or there is no room.
+    fn begin_jobs(&mut self) {
+        let Self { jobs, place, lanes, first } = self;
+        let mut has_begun = true;
+        while has_begun {
+            has_begun = false;
+            let order: Vec<SliceId> =
+                lanes.range(*first..).chain(lanes.range(..*first)).map(|(id, _)| *id).collect();
+            for slice in order {
+                if !jobs.has_room() {
+                    *first = slice;
+                    return;
+                }
+                let lane = lanes.get_mut(&slice).expect("the order is of the lanes");
+                if let Some(job) = lane.next_job(place, slice) {
+                    jobs.submit(job);
+                    has_begun = true;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
