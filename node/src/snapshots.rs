@@ -279,9 +279,14 @@ impl Node {
                 let walks = taking.stage == Stage::Walking && taking.on_their_way < CHUNKS_MAX;
                 ((walks || taking.stage == Stage::Failed) && is_here).then_some(0)
             }
-            None if queue.is_empty() => None,
-            None => Some(*resting_us),
+            // A slice that comes back, or whose batch is logged, comes with an event.
+            None => queue.iter().any(|slice| self.may_begin(*slice)).then_some(*resting_us),
         }
+    }
+
+    /// The slice is here, and all that was executed on it has its place in the log.
+    fn may_begin(&self, slice: SliceId) -> bool {
+        self.slices.is_here(slice) && self.slices.batch_is_new(slice)
     }
 
     /// Slices that have logged much since their last snapshot.
@@ -318,9 +323,8 @@ impl Node {
         if now.monotonic_us < self.snapshots.resting_us {
             return;
         }
-        let slices = &self.slices;
-        let is_ready = |slice: &SliceId| slices.is_here(*slice) && slices.batch_is_new(*slice);
-        let Some(at) = self.snapshots.queue.iter().position(is_ready) else { return };
+        let mut queue = self.snapshots.queue.iter();
+        let Some(at) = queue.position(|slice| self.may_begin(*slice)) else { return };
         let slice = self.snapshots.queue.remove(at).expect("it was just found");
         let group = self.slices.group(slice);
         let (logged, index) = (group.logged(), group.last());
