@@ -27,6 +27,8 @@ use runtime::files::{self, DirectoryLock};
 
 use crate::chance::random_bytes;
 
+use generations::Listed;
+
 pub use generations::Generation;
 pub use identity::Identity;
 
@@ -43,8 +45,7 @@ pub struct DataDir {
     pub identity: Identity,
     /// Made by this start.
     pub is_new: bool,
-    /// Oldest first.
-    generations: Vec<Generation>,
+    listed: Listed,
     lock: Arc<DirectoryLock>,
 }
 
@@ -100,8 +101,8 @@ impl DataDir {
                 path.display(),
             )));
         }
-        let generations = read_generations(&path, &identity)?;
-        Ok(Self { path, identity, is_new, generations, lock: Arc::new(lock) })
+        let listed = read_listed(&path, &identity)?;
+        Ok(Self { path, identity, is_new, listed, lock: Arc::new(lock) })
     }
 
     /// What makes this process the only one here.
@@ -115,13 +116,13 @@ impl DataDir {
 
     /// The generations there are, oldest first.
     pub fn generations(&self) -> &[Generation] {
-        &self.generations
+        &self.listed.generations
     }
 
     /// The generation that a start with `cores` writes: the last one if that many cores wrote it,
     /// otherwise the next, which nothing knows of before [`DataDir::begin`].
     pub fn generation_for(&self, cores: u16) -> Generation {
-        match self.generations.last() {
+        match self.listed.generations.last() {
             Some(last) if last.cores == cores => *last,
             Some(last) => Generation { number: last.number + 1, cores },
             None => Generation { number: 1, cores },
@@ -131,7 +132,7 @@ impl DataDir {
     /// Makes the directories of a generation's logs ready to be read and written. Those of a new one
     /// must be empty.
     pub fn make_logs(&self, generation: Generation) -> Result<(), DataDirError> {
-        let is_new = !self.generations.contains(&generation);
+        let is_new = !self.listed.generations.contains(&generation);
         for core in generation.logs() {
             let path = self.log_path(generation, core);
             let entries = fs::create_dir_all(&path).and_then(|()| fs::read_dir(&path));
@@ -160,17 +161,61 @@ impl DataDir {
     /// Records a new generation, durably, before anything is written to its logs. What its start
     /// has read of the one before is made durable first: nobody else will.
     pub fn begin(&mut self, generation: Generation) -> Result<(), DataDirError> {
-        if self.generations.contains(&generation) {
+        self.remove_dropped()?;
+        if self.listed.generations.contains(&generation) {
             return Ok(());
         }
-        if let Some(last) = self.generations.last() {
+        if let Some(last) = self.listed.generations.last() {
             for core in last.logs() {
                 self.sync_log(&self.log_path(*last, core))?;
             }
         }
-        self.generations.push(generation);
+        self.listed.generations.push(generation);
+        self.write_listed()
+    }
+
+    /// Removes the logs of generation `newest` and of all before it: snapshots cover what is in
+    /// them, for every slice, even if the newest snapshot is lost. Never the last generation.
+    ///
+    /// Only for a node that serves: the terms and votes of its slices are in its own logs then.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "snapshots, which come next, are to say when")
+    )]
+    pub fn drop_generations(&mut self, newest: u32) -> Result<(), DataDirError> {
+        let Listed { generations, dropped } = &mut self.listed;
+        let last = generations.last().expect("a node that serves has a generation");
+        assert!(newest < last.number, "the generation that is written is needed");
+        let kept = generations.partition_point(|generation| generation.number <= newest);
+        dropped.extend(generations.drain(..kept));
+        // Whatever is left of them when the process dies, nobody takes it for a damaged log.
+        self.write_listed()?;
+        self.remove_dropped()
+    }
+
+    fn remove_dropped(&mut self) -> Result<(), DataDirError> {
+        if self.listed.dropped.is_empty() {
+            return Ok(());
+        }
+        for generation in std::mem::take(&mut self.listed.dropped) {
+            for core in generation.logs() {
+                let path = self.log_path(generation, core);
+                match fs::remove_dir_all(&path) {
+                    Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                        let text = format!("cannot remove {}: {cause}", path.display());
+                        return Err(DataDirError(text));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.sync(&self.path)?;
+        self.write_listed()
+    }
+
+    fn write_listed(&self) -> Result<(), DataDirError> {
         let file = self.path.join(LOGS);
-        files::replace(&file, generations::print(&self.generations).as_bytes())
+        files::replace(&file, generations::print(&self.listed).as_bytes())
             .map_err(|cause| DataDirError(format!("cannot write {}: {cause}", file.display())))
     }
 
@@ -196,6 +241,10 @@ impl DataDir {
 
 /// Reads the generations of a data directory without opening it for use.
 pub fn read_generations(path: &Path, identity: &Identity) -> Result<Vec<Generation>, DataDirError> {
+    read_listed(path, identity).map(|listed| listed.generations)
+}
+
+fn read_listed(path: &Path, identity: &Identity) -> Result<Listed, DataDirError> {
     let file = path.join(LOGS);
     match fs::read_to_string(&file) {
         Ok(text) => generations::parse(&text).map_err(|why| {
@@ -207,10 +256,11 @@ pub fn read_generations(path: &Path, identity: &Identity) -> Result<Vec<Generati
         }),
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
             if identity.format == 1 {
-                return Ok(vec![Generation { number: 0, cores: 1 }]);
+                let generations = vec![Generation { number: 0, cores: 1 }];
+                return Ok(Listed { generations, dropped: Vec::new() });
             }
             refuse_lost_logs(path)?;
-            Ok(Vec::new())
+            Ok(Listed::default())
         }
         Err(cause) => Err(DataDirError(format!("cannot read {}: {cause}", file.display()))),
     }

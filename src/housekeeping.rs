@@ -22,8 +22,8 @@ mod plan;
 use std::collections::BTreeMap;
 
 use base::{LogIndex, SliceId};
+pub use node::{SnapshotEvent, SnapshotOutput};
 use runtime::housekeeping::{Desk, Done, Job};
-use wal::snapshot::Manifest;
 
 use crate::snapshots::{Candidates, Place};
 
@@ -33,42 +33,18 @@ pub use plan::Cargo;
 /// Published snapshots of a slice that are kept.
 const KEPT: usize = 2;
 
-/// What a node wants done with snapshots.
-#[derive(Debug)]
-pub enum SnapshotOutput {
-    /// Write a chunk. Number 0 begins an attempt; the rest follow in their order.
-    Chunk { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
-    /// Every chunk was reported written: make them a snapshot. Whose it is and which chunks it has
-    /// is filled in here.
-    Publish { slice: SliceId, index: LogIndex, manifest: Manifest },
-    /// Give the attempt up.
-    Discard { slice: SliceId, index: LogIndex },
+fn slice_of(output: &SnapshotOutput) -> SliceId {
+    let (SnapshotOutput::Chunk { slice, .. }
+    | SnapshotOutput::Publish { slice, .. }
+    | SnapshotOutput::Discard { slice, .. }) = output;
+    *slice
 }
 
-/// What a node is told of its snapshots.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use]
-pub enum SnapshotEvent {
-    /// The chunk is durable; its buffer comes back.
-    ChunkWritten { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
-    /// The snapshot will be found by every start from now on.
-    Published { slice: SliceId, index: LogIndex },
-    /// The attempt is over and its files are being removed. What was there before is still there.
-    Failed { slice: SliceId, index: LogIndex, error: String },
-}
-
-impl SnapshotOutput {
-    fn slice(&self) -> SliceId {
-        let (Self::Chunk { slice, .. } | Self::Publish { slice, .. } | Self::Discard { slice, .. }) =
-            self;
-        *slice
-    }
-
-    fn index(&self) -> LogIndex {
-        let (Self::Chunk { index, .. } | Self::Publish { index, .. } | Self::Discard { index, .. }) =
-            self;
-        *index
-    }
+fn index_of(output: &SnapshotOutput) -> LogIndex {
+    let (SnapshotOutput::Chunk { index, .. }
+    | SnapshotOutput::Publish { index, .. }
+    | SnapshotOutput::Discard { index, .. }) = output;
+    *index
 }
 
 /// Who carries out jobs: the housekeeping thread, or a test.
@@ -118,7 +94,7 @@ impl<J: Jobs> SnapshotWriter<J> {
 
     /// Takes what the node wants; it is begun at once if there is room.
     pub fn carry_out(&mut self, output: SnapshotOutput) {
-        self.lanes.entry(output.slice()).or_default().push(output);
+        self.lanes.entry(slice_of(&output)).or_default().push(output);
         self.begin_jobs();
     }
 

@@ -11,7 +11,6 @@ mod command_line;
 mod config;
 mod data_dir;
 mod exit;
-#[cfg_attr(not(test), expect(dead_code, reason = "the node does not ask for snapshots yet"))]
 mod housekeeping;
 mod log_files;
 mod planted;
@@ -19,7 +18,6 @@ mod recovery;
 mod replay;
 mod serve;
 mod shell;
-#[cfg_attr(not(test), expect(dead_code, reason = "the node does not ask for snapshots yet"))]
 mod snapshots;
 mod wal_tool;
 

@@ -9,7 +9,7 @@ mod cores;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
-use base::CoreId;
+use base::{CoreId, SliceId};
 use node::{CpuTime, CpuTimes, Facts, NodeStart, Topology};
 use runtime::listen;
 
@@ -19,6 +19,7 @@ use crate::data_dir::{DataDir, DataDirError, hex};
 use crate::exit::{Failure, Status};
 use crate::recovery::{LogError, log_config};
 use crate::replay::{Replayed, replay};
+use crate::snapshots::{Candidates, Place};
 use banner::Found;
 use cores::{CoreStart, Cores};
 
@@ -46,8 +47,10 @@ pub fn run(config: &Config) -> Result<Status, Failure> {
     let node_config = node_config(&config, &directory, topology)
         .map_err(|cause| Failure::new(Status::Failed, format!("no randomness: {cause}")))?;
     let started = Instant::now();
-    let Replayed { starts, logs, summary } =
-        replay(&directory, topology, generation, &node_config.wal, node_config.hash_seed)
+    let place = Place::new(directory.path(), directory.identity.uuid);
+    let (wal_config, hash_seed) = (&node_config.wal, node_config.hash_seed);
+    let Replayed { starts, logs, snapshots, summary } =
+        replay(&directory, &place, topology, generation, wal_config, hash_seed)
             .map_err(|error| damage(&directory, &error))?;
     let seconds = started.elapsed().as_secs_f64();
     for warning in &summary.warnings {
@@ -67,11 +70,19 @@ pub fn run(config: &Config) -> Result<Status, Failure> {
             config.wal = log_config(&node_config.wal, generation, core);
             // The limit of open files may have lowered it; a notice said so.
             config.clients_max = config.clients_max.min(cores.connections_max());
-            let node = NodeStart { core, topology, config, slices, recovered };
-            CoreStart { node, listeners }
+            let is_own = |slice: &SliceId| topology.owner(*slice) == core;
+            let published = snapshots.published.iter().filter(|one| is_own(&one.slice));
+            let published = published.copied().collect();
+            let of = |candidates: &Candidates| {
+                let own = candidates.iter().filter(|(slice, _)| is_own(slice));
+                own.map(|(slice, indexes)| (*slice, indexes.clone())).collect()
+            };
+            let (whole, damaged) = (of(&snapshots.whole), of(&snapshots.damaged));
+            let node = NodeStart { core, topology, config, slices, recovered, published };
+            CoreStart { node, listeners, whole, damaged }
         })
         .collect();
-    cores.run(starts, welcome)?;
+    cores.run(starts, &place, welcome)?;
     tracing::warn!("stopped: everything acknowledged is on the disk");
     Ok(Status::Done)
 }

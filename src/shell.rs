@@ -16,12 +16,14 @@ use std::time::Duration;
 
 use base::{CoreId, Now};
 use node::{Event, Node, Output, Parcel};
+use runtime::housekeeping::Desk;
 use runtime::mesh::Port;
 use runtime::{DiskError, Ring};
 use wal::{Halt, IoError, Operation};
 
 use crate::config;
 use crate::exit::{Failure, Status};
+use crate::housekeeping::{Cargo, SnapshotEvent, SnapshotWriter};
 
 /// How soon a parcel that found its ring full is tried again: microseconds.
 const LATE_US: u64 = 50;
@@ -42,6 +44,7 @@ pub struct Shell {
     listeners: Vec<TcpListener>,
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
+    snapshots: SnapshotWriter<Desk<Cargo>>,
     is_listening: bool,
     /// What the listeners' connections inherit: seconds.
     keepalive_s: Option<u64>,
@@ -111,6 +114,7 @@ impl Shell {
         listeners: Vec<TcpListener>,
         welcome: Arc<Welcome>,
         clients: Arc<Clients>,
+        snapshots: SnapshotWriter<Desk<Cargo>>,
     ) -> Self {
         Self {
             node,
@@ -122,6 +126,7 @@ impl Shell {
             listeners,
             welcome,
             clients,
+            snapshots,
             is_listening: false,
             keepalive_s: None,
             stopping: None,
@@ -136,6 +141,7 @@ impl Shell {
             let now = runtime::now();
             self.take_parcels(now);
             self.take_events(now)?;
+            self.take_snapshot_events(now);
             self.node.close_turn(now);
             // Before anybody is told that it is set.
             self.set_keepalive()?;
@@ -164,6 +170,19 @@ impl Shell {
         while let Some((from, parcel)) = self.port.poll() {
             let from = CoreId(u16::try_from(from).expect("a node has a few cores"));
             self.node.handle(Event::Parcel { from, parcel }, now);
+        }
+    }
+
+    fn take_snapshot_events(&mut self, now: Now) {
+        while let Some(event) = self.snapshots.poll_event() {
+            if let SnapshotEvent::Failed { slice, index, error } = &event {
+                tracing::error!(
+                    "the snapshot of slice {slice} at entry {index} failed: {error}. Nothing is \
+                     lost, the log holds everything; it is tried again in a while. Fix: look at \
+                     the disk (df, dmesg)"
+                );
+            }
+            self.node.handle(Event::Snapshot(event), now);
         }
     }
 
@@ -208,7 +227,7 @@ impl Shell {
 
     /// True if the node is done.
     fn carry_out(&mut self) -> Result<bool, Failure> {
-        let Self { node, ring, port, late, to_wake, .. } = self;
+        let Self { node, ring, port, late, to_wake, snapshots, .. } = self;
         for (to, late) in late.iter_mut().enumerate() {
             while let Some(parcel) = late.pop_front() {
                 to_wake[to] = true;
@@ -243,6 +262,7 @@ impl Shell {
                     // the core.
                     rewritten.push(config::rewrite(Path::new(&file), &settings));
                 }
+                Output::Snapshot(output) => snapshots.carry_out(output),
                 Output::Listen => welcome = true,
                 Output::Exit => is_done = true,
             }
@@ -290,7 +310,7 @@ impl Shell {
     fn deadline(&self) -> Option<u64> {
         let late = self.is_late().then(|| runtime::now().monotonic_us + LATE_US);
         let asked = self.stopping == Some(Stopping::Asked) && self.is_listening;
-        let asked = asked.then_some(0);
+        let asked = (asked || self.snapshots.has_event()).then_some(0);
         [self.node.poll_timeout(), late, asked].into_iter().flatten().min()
     }
 

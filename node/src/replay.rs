@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use base::{LogIndex, Map, SliceId, Term};
 use engine::{BatchReader, Keyspace, SnapshotLoader, Space};
 use raft::{ReplicaId, SingleVoter};
+use wal::snapshot::Manifest;
 use wal::{HardState, Record};
 
 use crate::attachment::{Attachment, Place, Places};
@@ -26,7 +27,6 @@ use crate::group::Group;
 use crate::history::History;
 use crate::planted::{Plant, Planted};
 use crate::slice::{Checksum, Slice};
-use crate::snapshots::SnapshotFacts;
 use crate::topology::Topology;
 
 /// The replica a node alone is.
@@ -42,6 +42,8 @@ pub struct SliceReplay {
     base: LogIndex,
     /// The last entry met in the logs.
     met: LogIndex,
+    /// The last entry that the logs may lack.
+    trimmed: LogIndex,
     /// It answers for entries that are applied.
     history: History,
     checksum: Checksum,
@@ -117,6 +119,7 @@ impl SliceReplay {
             last: LogIndex::NONE,
             base: LogIndex::NONE,
             met: LogIndex::NONE,
+            trimmed: LogIndex::NONE,
             history: History::default(),
             checksum: Checksum::default(),
             logged: 0,
@@ -170,7 +173,7 @@ impl SliceReplay {
     /// # Errors
     ///
     /// What is wrong with the snapshot.
-    pub fn restore(mut self, snapshot: &SnapshotFacts) -> Result<SliceRestore, String> {
+    pub fn restore(mut self, snapshot: &Manifest) -> Result<SliceRestore, String> {
         assert!(snapshot.slice == self.id);
         assert!(self.last == LogIndex::NONE && self.met == LogIndex::NONE);
         let (history, checksum) = History::decode(&snapshot.attachment)?;
@@ -355,6 +358,13 @@ impl SliceReplay {
         void: Option<LogIndex>,
         hard_states: &[HardState],
     ) -> Result<SliceStart, String> {
+        if self.base < self.trimmed {
+            return Err(format!(
+                "the log of slice {} was trimmed up to entry {}, because a snapshot held what it \
+                 did, but the newest that can be read holds entries up to {} only",
+                self.id, self.trimmed, self.base
+            ));
+        }
         let states = hard_states.iter().filter(|state| state.slice == self.id);
         let state = states.max_by_key(|state| state.term);
         let term = state.map_or(Term(0), |state| state.term);
@@ -432,7 +442,15 @@ impl LogReplay {
             }
             // Term and vote are gathered by the log itself, with those of the double slot.
             Record::HardState(_) => Ok(()),
-            Record::Truncate { .. } | Record::SnapshotMark { .. } | Record::Trim { .. } => {
+            Record::Trim { slice, last } => {
+                let replay = self.slices.iter_mut().find(|replay| replay.id == slice);
+                let replay = replay.ok_or_else(|| {
+                    format!("slice {slice} was trimmed, which this log does not hold")
+                })?;
+                replay.trimmed = replay.trimmed.max(last);
+                Ok(())
+            }
+            Record::Truncate { .. } | Record::SnapshotMark { .. } => {
                 Err("a record kind that this version never writes".to_owned())
             }
         }

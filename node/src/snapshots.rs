@@ -11,8 +11,9 @@
 
 use std::collections::VecDeque;
 
-use base::{LogIndex, Now, SliceId, Term};
+use base::{LogIndex, Now, SliceId};
 use engine::Walk;
+use wal::snapshot::Manifest;
 
 use crate::event::Pending;
 use crate::group::Group;
@@ -21,6 +22,10 @@ use crate::planted::Plant;
 
 /// Chunks on their way to the disk.
 const CHUNKS_MAX: usize = 4;
+/// A log may have so many times its share of `snapshot-log-size` before single slices are looked at,
+const LOG_SHARES: u64 = 3;
+/// so often: microseconds.
+const LOOK_US: u64 = 100_000;
 /// After a failure the next is tried only so much later: microseconds.
 const PATIENCE_US: u64 = 10_000_000;
 
@@ -39,26 +44,14 @@ impl Default for SnapshotSteps {
     }
 }
 
-/// What a snapshot is of, besides its chunks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotFacts {
-    pub slice: SliceId,
-    /// It holds the effects up to and including this entry, which is of this term.
-    pub index: LogIndex,
-    pub term: Term,
-    /// The clock of the slice's last batch.
-    pub clock_ms: u64,
-    /// The node's own: see `history`.
-    pub attachment: Vec<u8>,
-}
-
 /// Something to be done for a snapshot. Those of one snapshot are carried out in order.
 #[derive(Debug)]
 pub enum SnapshotOutput {
     /// Write a chunk; numbers count from zero.
     Chunk { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
-    /// All chunks were handed over: make the snapshot one that counts.
-    Publish(SnapshotFacts),
+    /// Every chunk is written: make them a snapshot. Whose it is and which chunks it has is filled in
+    /// where that is known.
+    Publish { slice: SliceId, index: LogIndex, manifest: Manifest },
     /// Forget the chunks of a snapshot that will not be published.
     Discard { slice: SliceId, index: LogIndex },
 }
@@ -66,12 +59,12 @@ pub enum SnapshotOutput {
 /// What became of it.
 #[derive(Debug)]
 pub enum SnapshotEvent {
-    /// A chunk is written, so large; its buffer comes back.
-    ChunkWritten { slice: SliceId, index: LogIndex, raw: Vec<u8>, file_size: u64 },
+    /// The chunk is durable; its buffer comes back.
+    ChunkWritten { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
     /// The snapshot and all it needs are on stable storage.
     Published { slice: SliceId, index: LogIndex },
-    /// Something of it failed, as the log of the process says; nothing more is said of it.
-    Failed { slice: SliceId, index: LogIndex },
+    /// It is given up; what was there before is still there. Nothing more is said of it.
+    Failed { slice: SliceId, index: LogIndex, error: String },
 }
 
 /// A published snapshot.
@@ -94,6 +87,8 @@ pub(crate) struct Snapshots {
     kept: Vec<Kept>,
     /// Nothing is begun before: microseconds of the monotonic clock.
     resting_us: u64,
+    /// When it was last looked at who holds up the log.
+    looked_us: u64,
     /// A save that was asked for and is not complete.
     save: Option<Save>,
     pub(crate) saves: Saves,
@@ -137,7 +132,7 @@ struct Kept {
 /// A snapshot under way.
 #[derive(Debug)]
 struct Taking {
-    facts: SnapshotFacts,
+    manifest: Manifest,
     logged: u64,
     chunk: Vec<u8>,
     /// Chunks handed over.
@@ -170,6 +165,7 @@ impl Snapshots {
             queue: VecDeque::new(),
             kept,
             resting_us: 0,
+            looked_us: 0,
             save: None,
             saves: Saves {
                 last_ms: 0,
@@ -186,7 +182,7 @@ impl Snapshots {
     }
 
     fn enqueue(&mut self, slice: SliceId) {
-        let is_taken = self.taking.as_ref().is_some_and(|taking| taking.facts.slice == slice);
+        let is_taken = self.taking.as_ref().is_some_and(|taking| taking.manifest.slice == slice);
         if !is_taken && !self.queue.contains(&slice) {
             self.queue.push_back(slice);
         }
@@ -201,7 +197,7 @@ impl Snapshots {
         let raw = std::mem::replace(&mut taking.chunk, buffers.pop().unwrap_or_default());
         taking.size += raw.len() as u64;
         taking.on_their_way += 1;
-        let SnapshotFacts { slice, index, .. } = taking.facts;
+        let Manifest { slice, index, .. } = taking.manifest;
         let number = taking.number;
         taking.number += 1;
         let chunk = SnapshotOutput::Chunk { slice, index, number, raw };
@@ -243,7 +239,7 @@ impl Node {
         let started_us = now.monotonic_us;
         // One that is under way began before it was asked for: that slice once more.
         if let Some(taking) = &self.snapshots.taking {
-            let slice = taking.facts.slice;
+            let slice = taking.manifest.slice;
             self.snapshots.queue.push_back(slice);
         }
         self.snapshots.save = Some(Save { started_us, started_changes, left });
@@ -258,6 +254,7 @@ impl Node {
             return;
         }
         self.enqueue_due();
+        self.relieve_log(now);
         self.save_if_due(now);
         if self.snapshots.taking.is_none() {
             self.begin_snapshot(now);
@@ -275,7 +272,7 @@ impl Node {
         }
         match taking {
             Some(taking) => {
-                let is_here = self.slices.is_here(taking.facts.slice);
+                let is_here = self.slices.is_here(taking.manifest.slice);
                 let walks = taking.stage == Stage::Walking && taking.on_their_way < CHUNKS_MAX;
                 ((walks || taking.stage == Stage::Failed) && is_here).then_some(0)
             }
@@ -298,6 +295,25 @@ impl Node {
             let logged = self.slices.group(slice).logged() - kept.logged;
             if growth.max(newest / 2) <= logged {
                 self.snapshots.enqueue(slice);
+            }
+        }
+    }
+
+    /// A log that outgrows its share is held up by slices that were not snapshotted for long. One
+    /// in which nothing has happened since is trimmed up to its newest snapshot.
+    fn relieve_log(&mut self, now: Now) {
+        let share = LOG_SHARES * self.settings.snapshot_log_size / u64::from(self.topology.cores());
+        if now.monotonic_us < self.snapshots.looked_us + LOOK_US || self.wal.size() <= share {
+            return;
+        }
+        self.snapshots.looked_us = now.monotonic_us;
+        for pin in self.wal.pinned(share) {
+            let newest = self.snapshots.kept[usize::from(pin.slice.0)].published.back();
+            match newest.map(|newest| newest.index) {
+                Some(index) if index == self.slices.group(pin.slice).last() => {
+                    self.wal.trim(pin.slice, index);
+                }
+                _ => self.snapshots.enqueue(pin.slice),
             }
         }
     }
@@ -332,7 +348,9 @@ impl Node {
         assert!(known.next == index.next(), "the open batch is empty");
         let term = group.history().term_at(index).expect("a slice that serves has entries");
         let attachment = group.history().encode(index, known.checksum().0);
-        let facts = SnapshotFacts { slice, index, term, clock_ms: known.clock_ms(now), attachment };
+        let clock_ms = known.clock_ms(now);
+        let (node_uuid, chunks) = (Default::default(), Vec::new());
+        let manifest = Manifest { node_uuid, slice, index, term, clock_ms, attachment, chunks };
         if self.snapshots.kept[usize::from(slice.0)].published.back().map(|it| it.index)
             == Some(index)
         {
@@ -344,13 +362,13 @@ impl Node {
         let chunk = self.snapshots.buffers.pop().unwrap_or_default();
         let (number, on_their_way, size, stage) = (0, 0, 0, Stage::Walking);
         self.snapshots.taking =
-            Some(Taking { facts, logged, chunk, number, on_their_way, size, stage });
+            Some(Taking { manifest, logged, chunk, number, on_their_way, size, stage });
     }
 
     fn walk_snapshot(&mut self, now: Now) {
         let Self { snapshots, slices, outputs, .. } = self;
         let Snapshots { taking: Some(taking), buffers, steps, .. } = snapshots else { return };
-        let slice = taking.facts.slice;
+        let slice = taking.manifest.slice;
         if !slices.is_here(slice) {
             return;
         }
@@ -378,7 +396,7 @@ impl Node {
                 self.untidy.insert(slice);
             }
             Walk::Spoiled => {
-                let SnapshotFacts { slice, index, .. } = taking.facts;
+                let Manifest { slice, index, .. } = taking.manifest;
                 let discard = SnapshotOutput::Discard { slice, index };
                 outputs.push_back(Pending::Snapshot(discard));
                 self.snapshots.taking = None;
@@ -391,11 +409,13 @@ impl Node {
     fn publish_snapshot(&mut self) {
         let Self { snapshots, slices, outputs, planted, .. } = self;
         let Some(taking) = &mut snapshots.taking else { return };
-        let is_settled = taking.facts.index <= slices.settled(taking.facts.slice);
+        let is_settled = taking.manifest.index <= slices.settled(taking.manifest.slice);
         let is_settled = is_settled || planted.is(Plant::PublishUnsettled);
         if taking.stage == Stage::Walked && taking.on_their_way == 0 && is_settled {
             taking.stage = Stage::Publishing;
-            let publish = SnapshotOutput::Publish(taking.facts.clone());
+            let manifest = taking.manifest.clone();
+            let (slice, index) = (manifest.slice, manifest.index);
+            let publish = SnapshotOutput::Publish { slice, index, manifest };
             outputs.push_back(Pending::Snapshot(publish));
         }
     }
@@ -405,10 +425,10 @@ impl Node {
         let (slice, index) = match &event {
             SnapshotEvent::ChunkWritten { slice, index, .. }
             | SnapshotEvent::Published { slice, index }
-            | SnapshotEvent::Failed { slice, index } => (*slice, *index),
+            | SnapshotEvent::Failed { slice, index, .. } => (*slice, *index),
         };
         let is_it =
-            |taking: &&mut Taking| (taking.facts.slice, taking.facts.index) == (slice, index);
+            |taking: &&mut Taking| (taking.manifest.slice, taking.manifest.index) == (slice, index);
         // What was given up may still be answered.
         let Some(taking) = self.snapshots.taking.as_mut().filter(is_it) else { return };
         match event {
@@ -426,6 +446,9 @@ impl Node {
                 let kept = &mut self.snapshots.kept[usize::from(slice.0)];
                 kept.add(Published { slice, index, size });
                 kept.logged = logged;
+                if let [older, _] = kept.published.make_contiguous() {
+                    self.wal.trim(slice, older.index);
+                }
                 self.finish_of_save(slice, now);
             }
             SnapshotEvent::Failed { .. } => {
@@ -463,7 +486,7 @@ impl Node {
     fn give_snapshots_up(&mut self) {
         self.snapshots.queue.clear();
         let Some(taking) = &self.snapshots.taking else { return };
-        let SnapshotFacts { slice, index, .. } = taking.facts;
+        let Manifest { slice, index, .. } = taking.manifest;
         if self.slices.is_here(slice) {
             self.slices.space_mut(slice).keyspace.snapshot_abort();
             self.snapshots.taking = None;

@@ -156,7 +156,8 @@ impl Disk {
         let fault = match self.visible(name) {
             None => Some("is not there"),
             Some(file) if file.size < end => Some("is shorter"),
-            Some(file) if file.released => Some("was released"),
+            // The mark of a spare begins another life of a file that was trimmed.
+            Some(file) if file.released && !is_mark(offset, bytes) => Some("was released"),
             Some(file) => {
                 let first = offset as usize / BLOCK;
                 let blocks = &file.written[first..end as usize / BLOCK];
@@ -204,6 +205,9 @@ impl Disk {
             (Action::Write { offset, bytes, number }, Fate::Succeed) => {
                 self.land_durable(file, offset, &bytes);
                 self.mark_written(file, offset, bytes.len());
+                if is_mark(offset, &bytes) {
+                    self.begin_life(file);
+                }
                 if let Some(number) = number {
                     self.ledger.note_completed(number);
                 }
@@ -332,6 +336,7 @@ impl Disk {
     }
 
     fn remove(&mut self, name: LogFile, free: &mut Option<u64>) {
+        self.ledger.forget_file(name);
         if let Some(file) = self.files.remove(&key(name))
             && let Some(free) = free
         {
@@ -366,6 +371,15 @@ impl Disk {
         file.durable[start..end].copy_from_slice(bytes);
         for at in start / BLOCK..end / BLOCK {
             file.volatile.remove(&(at as u32));
+        }
+    }
+
+    /// A segment became a spare: what was written to it is dead.
+    fn begin_life(&mut self, name: LogFile) {
+        self.ledger.forget_file(name);
+        if let Some(file) = self.files.get_mut(&key(name)) {
+            file.written.fill(false);
+            file.released = false;
         }
     }
 
@@ -434,6 +448,11 @@ impl Disk {
 }
 
 const EIO: i32 = 5;
+
+/// Is it the mark of a spare segment?
+fn is_mark(offset: u64, bytes: &[u8]) -> bool {
+    offset == 0 && bytes.starts_with(b"TOROIDSP")
+}
 
 /// Reads the directory as the process that starts sees it.
 #[derive(Debug)]

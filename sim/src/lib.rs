@@ -11,6 +11,7 @@
 
 mod world;
 
+mod archive;
 mod disk;
 mod link;
 mod resp;

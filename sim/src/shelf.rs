@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use base::{LogIndex, Prng, SliceId};
-use node::{Published, SliceReplay, SnapshotEvent, SnapshotFacts, SnapshotOutput};
+use node::{Published, SliceReplay, SnapshotEvent, SnapshotOutput};
+use wal::snapshot::Manifest;
 
 use crate::report::Report;
 
@@ -31,7 +32,7 @@ pub struct Shelf {
 /// A snapshot that is whole.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    pub facts: SnapshotFacts,
+    pub facts: Manifest,
     chunks: Vec<Vec<u8>>,
 }
 
@@ -62,8 +63,8 @@ impl Shelf {
         let ticket = Ticket(self.tickets);
         let (slice, index) = match &output {
             SnapshotOutput::Chunk { slice, index, .. }
+            | SnapshotOutput::Publish { slice, index, .. }
             | SnapshotOutput::Discard { slice, index } => (*slice, *index),
-            SnapshotOutput::Publish(facts) => (facts.slice, facts.index),
         };
         let attempt = self.attempts.get_mut(&slice).filter(|attempt| attempt.index == index);
         match (&output, attempt) {
@@ -76,7 +77,7 @@ impl Shelf {
             (SnapshotOutput::Chunk { number: 0, .. }, _) => {
                 self.begin(slice, index, ticket);
             }
-            (SnapshotOutput::Publish(_), None) => self.begin(slice, index, ticket),
+            (SnapshotOutput::Publish { .. }, None) => self.begin(slice, index, ticket),
             (SnapshotOutput::Chunk { number, .. }, Some(attempt)) => {
                 if *number as usize != attempt.chunks.len() {
                     self.violations.push(format!("chunk {number} of {slice} at {index} is early"));
@@ -87,7 +88,7 @@ impl Shelf {
                 // Of an attempt that failed before the node heard of it.
                 return None;
             }
-            (SnapshotOutput::Publish(_), Some(attempt)) => {
+            (SnapshotOutput::Publish { .. }, Some(attempt)) => {
                 if attempt.chunks.iter().any(Option::is_none) {
                     let what = format!("{slice} at {index} is published before it is written");
                     self.violations.push(what);
@@ -124,13 +125,12 @@ impl Shelf {
         let Pending { first, output } = self.pending.remove(&ticket)?;
         let (slice, index) = match &output {
             SnapshotOutput::Chunk { slice, index, .. } => (*slice, *index),
-            SnapshotOutput::Publish(facts) => (facts.slice, facts.index),
+            SnapshotOutput::Publish { slice, index, .. } => (*slice, *index),
             SnapshotOutput::Discard { .. } => unreachable!("it takes no time"),
         };
         let attempt = self.attempts.get_mut(&slice).filter(|attempt| attempt.first == first);
         match output {
             SnapshotOutput::Chunk { raw, number, .. } => {
-                let file_size = raw.len() as u64;
                 let Some(attempt) = attempt else {
                     // What was given up may still be answered.
                     let is_told = !fails && prng.chance(50);
@@ -139,19 +139,23 @@ impl Shelf {
                         slice,
                         index,
                         raw,
-                        file_size,
+                        number,
                     });
                 };
                 if fails {
                     report.count("fault: chunk of a snapshot failed");
                     self.attempts.remove(&slice);
                     self.pending.retain(|_, pending| pending.first != first);
-                    return Some(SnapshotEvent::Failed { slice, index });
+                    return Some(SnapshotEvent::Failed {
+                        slice,
+                        index,
+                        error: "an injected fault".to_owned(),
+                    });
                 }
                 attempt.chunks[number as usize] = Some(raw.clone());
-                Some(SnapshotEvent::ChunkWritten { slice, index, raw, file_size })
+                Some(SnapshotEvent::ChunkWritten { slice, index, number, raw })
             }
-            SnapshotOutput::Publish(facts) => {
+            SnapshotOutput::Publish { manifest: facts, .. } => {
                 attempt?;
                 let attempt = self.attempts.remove(&slice).expect("it was just there");
                 let chunks = attempt.chunks.into_iter();
@@ -160,7 +164,11 @@ impl Shelf {
                 if fails {
                     report.count("fault: publication of a snapshot failed");
                     self.doubtful.push(stored);
-                    return Some(SnapshotEvent::Failed { slice, index });
+                    return Some(SnapshotEvent::Failed {
+                        slice,
+                        index,
+                        error: "an injected fault".to_owned(),
+                    });
                 }
                 self.keep(stored);
                 report.count("snapshot: published");
@@ -182,7 +190,7 @@ impl Shelf {
     /// The process is gone.
     pub fn kill(&mut self, prng: &mut Prng, report: &mut Report) {
         for Pending { first, output } in std::mem::take(&mut self.pending).into_values() {
-            let SnapshotOutput::Publish(facts) = output else {
+            let SnapshotOutput::Publish { manifest: facts, .. } = output else {
                 report.count("kill: chunk of a snapshot");
                 continue;
             };
@@ -221,11 +229,15 @@ impl Shelf {
         self.published.values()
     }
 
-    /// The newest of a slice was damaged, and the start removed it.
-    pub fn lose_newest(&mut self, slice: SliceId) {
-        if let Some(newest) = self.of(slice).last().map(|stored| stored.facts.index) {
-            self.published.remove(&(slice, newest));
-        }
+    /// The newest of a slice is damaged, and a start removes it.
+    pub fn lose_newest(&mut self, slice: SliceId) -> Option<Stored> {
+        let newest = self.of(slice).last().map(|stored| stored.facts.index)?;
+        self.published.remove(&(slice, newest))
+    }
+
+    /// It is whole after all.
+    pub fn repair(&mut self, stored: Stored) {
+        self.keep(stored);
     }
 }
 

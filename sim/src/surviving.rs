@@ -70,7 +70,8 @@ pub struct Entry {
     pub hash: u64,
     effects: Vec<Kept>,
     fragment: Vec<Place>,
-    body: Vec<u8>,
+    is_of_collections: bool,
+    pub body: Vec<u8>,
 }
 
 /// An effect as the checkers see it.
@@ -155,6 +156,7 @@ impl Surviving {
             hash: hash_bytes(body),
             effects: Vec::new(),
             fragment: Vec::new(),
+            is_of_collections: false,
             body: body.to_vec(),
         };
         if !body.is_empty() {
@@ -167,6 +169,8 @@ impl Surviving {
                 {
                     return Err(format!("entry {index} of slice {slice} is about another's key"));
                 }
+                let db = effect.place().map(|(db, _)| db);
+                entry.is_of_collections |= db.is_some_and(is_of_collections);
                 keep(&effect, keys, values, &mut entry.effects)?;
             }
             log.resolved = log.resolved.max(attachment.resolved);
@@ -301,6 +305,12 @@ impl Surviving {
         collections.sort_unstable();
         collections.dedup();
         self.contents.len() - members + collections.len()
+    }
+
+    /// Was there ever a collection?
+    pub fn has_collections(&self) -> bool {
+        let mut entries = self.slices.iter().flat_map(|log| &log.entries);
+        entries.any(|entry| entry.is_of_collections)
     }
 
     fn members(&self) -> impl Iterator<Item = &(u16, Key)> {
@@ -612,6 +622,7 @@ mod tests {
             hash: index,
             effects: Vec::new(),
             fragment: Vec::new(),
+            is_of_collections: false,
             body: Vec::new(),
         };
         let voids = voids.iter().map(|[first, end]| *first..*end).collect();

@@ -76,6 +76,8 @@ pub struct Workload {
     many_share: u64,
     large_left: u32,
     appends: bool,
+    /// Clients visit the databases of collections.
+    collects: bool,
     /// The bytes of texts that were not sent yet.
     texts_unsent: Map<Value, Vec<u8>>,
     last_size: usize,
@@ -86,6 +88,7 @@ impl Workload {
         let write_share = [20, 50, 80][prng.index(3)];
         let memory_share = [0, 25, 25, 60][prng.index(4)];
         let many_share = [5, 15, 40][prng.index(3)];
+        let collects = prng.chance(70);
         Self {
             prng,
             texts: 0,
@@ -96,6 +99,7 @@ impl Workload {
             many_share,
             large_left: 3,
             appends: is_declared("append"),
+            collects,
             texts_unsent: Map::default(),
             last_size: 0,
         }
@@ -109,7 +113,7 @@ impl Workload {
         }
         if self.prng.chance(35) {
             greeting.push(Request::Select(SMALL));
-        } else if self.prng.chance(40) {
+        } else if self.collects && self.prng.chance(40) {
             greeting.push(Request::Select(if self.prng.chance(60) { MIXED } else { LOOSE }));
         }
         if self.prng.chance(self.memory_share) {
@@ -156,8 +160,9 @@ impl Workload {
             30..42 => Request::Select(match self.prng.below(10) {
                 0..5 => WIDE,
                 5..8 => SMALL,
-                8..9 => MIXED,
-                _ => LOOSE,
+                8..9 if self.collects => MIXED,
+                9.. if self.collects => LOOSE,
+                _ => WIDE,
             }),
             42..45 => self.visit_twin(standing, values),
             45..60 => Request::Ping,

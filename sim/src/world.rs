@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use base::{LogIndex, Map, Now, Prng, Set, SliceId};
 use node::Topology;
 
+use crate::archive::Archive;
 use crate::disk::{Disk, Ticket};
 use crate::history::{Instant, Operation, Values};
 use crate::keys::Keys;
@@ -109,6 +110,7 @@ struct World {
     /// Those of starts with another number of cores, oldest first.
     older_disks: Vec<Vec<Disk>>,
     shelf: Shelf,
+    archive: Archive,
     /// Of this start.
     cores: u16,
     faults: Faults,
@@ -225,6 +227,7 @@ impl World {
             links: BTreeMap::new(),
             older_disks: Vec::new(),
             shelf: Shelf::default(),
+            archive: Archive::new(plan.slices),
             cores: plan.cores,
             places: vec![Vec::new(); usize::from(plan.cores)],
             connections: 0,

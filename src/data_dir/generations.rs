@@ -13,10 +13,23 @@
 //! ```
 //!
 //! Generation 0 is the log of format 1, `log-00`, which this file does not know.
+//!
+//! A generation that is covered by snapshots goes: its line becomes `dropped 1 cores 2` (and the
+//! format 2), its directories are removed, and then the line is.
 
 use super::identity::{check_checksum, with_checksum};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+const FORMAT_UNDROPPED: u32 = 1;
+
+/// What the file names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Oldest first.
+    pub(super) generations: Vec<Generation>,
+    /// Nobody needs them; some of their files may be there still.
+    pub(super) dropped: Vec<Generation>,
+}
 
 /// One generation: its number and the cores that wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +79,13 @@ impl Generation {
     }
 }
 
-pub(super) fn print(generations: &[Generation]) -> String {
-    let mut body = format!("toroid-logs {FORMAT}\n");
-    for Generation { number, cores } in generations {
-        body.push_str(&format!("generation {number} cores {cores}\n"));
+pub(super) fn print(listed: &Listed) -> String {
+    let format = if listed.dropped.is_empty() { FORMAT_UNDROPPED } else { FORMAT };
+    let mut body = format!("toroid-logs {format}\n");
+    for (what, generations) in [("dropped", &listed.dropped), ("generation", &listed.generations)] {
+        for Generation { number, cores } in generations {
+            body.push_str(&format!("{what} {number} cores {cores}\n"));
+        }
     }
     with_checksum(body)
 }
@@ -77,30 +93,35 @@ pub(super) fn print(generations: &[Generation]) -> String {
 /// # Errors
 ///
 /// What is wrong with the text.
-pub(super) fn parse(text: &str) -> Result<Vec<Generation>, String> {
+pub(super) fn parse(text: &str) -> Result<Listed, String> {
     let mut lines = text.lines();
     match lines.next().and_then(|line| line.strip_prefix("toroid-logs ")) {
-        Some("1") => {}
+        Some("1" | "2") => {}
         Some(other) => return Err(format!("it has format {other}, this version reads {FORMAT}")),
         None => return Err("no line 'toroid-logs'".to_owned()),
     }
     check_checksum(text)?;
-    let mut generations: Vec<Generation> = Vec::new();
+    let mut listed = Listed::default();
+    let mut above = None;
     for line in lines.take_while(|line| !line.starts_with("crc32 ")) {
         let words: Vec<&str> = line.split(' ').collect();
-        let ["generation", number, "cores", cores] = words[..] else {
-            return Err(format!("the line '{line}' is malformed"));
+        let (generations, number, cores) = match words[..] {
+            ["generation", number, "cores", cores] => (&mut listed.generations, number, cores),
+            ["dropped", number, "cores", cores] => (&mut listed.dropped, number, cores),
+            _ => return Err(format!("the line '{line}' is malformed")),
         };
         let (Ok(number), Ok(cores)) = (number.parse(), cores.parse()) else {
             return Err(format!("the line '{line}' is malformed"));
         };
-        let above = generations.last().map_or(0, |last| last.number);
-        if number <= above || cores == 0 || base::limits::SLICES_MAX < cores {
+        // Generation 0 was never listed, but it may be dropped.
+        let follows = above.is_none_or(|above| above < number);
+        if !follows || cores == 0 || base::limits::SLICES_MAX < cores {
             return Err(format!("the line '{line}' does not fit the one before it"));
         }
+        above = Some(number);
         generations.push(Generation { number, cores });
     }
-    Ok(generations)
+    Ok(listed)
 }
 
 #[cfg(test)]
@@ -109,16 +130,20 @@ mod tests {
 
     #[test]
     fn generations_are_read_back_and_any_change_is_noticed() {
-        let all = [Generation { number: 1, cores: 2 }, Generation { number: 2, cores: 16 }];
-        let text = print(&all);
-        assert_eq!(parse(&text).as_deref(), Ok(&all[..]));
+        let all = vec![Generation { number: 1, cores: 2 }, Generation { number: 2, cores: 16 }];
+        let listed = Listed { generations: all.clone(), dropped: Vec::new() };
+        let text = print(&listed);
+        assert!(text.starts_with("toroid-logs 1\n"));
+        assert_eq!(parse(&text), Ok(listed.clone()));
+        let dropped = Listed { generations: all[1..].to_vec(), dropped: all[..1].to_vec() };
+        assert_eq!(parse(&print(&dropped)), Ok(dropped));
         for position in 0..text.len() - 1 {
             let mut bytes = text.clone().into_bytes();
             bytes[position] ^= 1;
             let changed = String::from_utf8_lossy(&bytes).into_owned();
-            assert_ne!(parse(&changed).as_deref(), Ok(&all[..]), "byte {position}");
+            assert_ne!(parse(&changed), Ok(listed.clone()), "byte {position}");
         }
-        let backward = [all[1], all[0]];
+        let backward = Listed { generations: vec![all[1], all[0]], dropped: Vec::new() };
         assert!(parse(&print(&backward)).is_err(), "generations rise");
     }
 

@@ -72,3 +72,50 @@ fn a_directory_of_the_first_format_has_one_log_and_keeps_it() {
     assert_eq!(opened.log_path(generation, CoreId(0)), opened.path().join("log-00"));
     assert!(!opened.path().join(LOGS).exists());
 }
+
+/// Red when: the logs go before the file says so; a start takes what is left of them for damage, or
+/// leaves it there; the generation that is written goes.
+#[test]
+fn generations_that_are_covered_go_whatever_interrupts_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let open = || DataDir::open(directory.path(), None).expect("it is ours");
+    for cores in [1, 2, 4] {
+        let mut opened = open();
+        let generation = opened.generation_for(cores);
+        opened.make_logs(generation).expect("there is room");
+        opened.begin(generation).expect("there is room");
+        for core in generation.logs() {
+            let log = opened.log_path(generation, core);
+            fs::write(log.join("00000001.segment"), b"frames").expect("there is room");
+        }
+    }
+    let logs = || {
+        let entries = fs::read_dir(directory.path()).expect("it can be listed");
+        let names = entries.map(|entry| entry.expect("it can be listed").file_name());
+        let names = names.map(|name| name.into_string().expect("our names are ASCII"));
+        names.filter(|name| name.starts_with("log-")).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(logs().len(), 1 + 2 + 4);
+    let mut opened = open();
+    opened.drop_generations(1).expect("there is room");
+    assert_eq!(logs().len(), 2 + 4);
+    assert_eq!(opened.generations().len(), 2);
+    drop(opened);
+    // The process dies when the file was written, and one of two directories is gone.
+    let mut opened = open();
+    let Listed { generations, dropped } = &mut opened.listed;
+    dropped.push(generations.remove(0));
+    opened.write_listed().expect("there is room");
+    fs::remove_dir_all(directory.path().join("log-2-0")).expect("it is there");
+    drop(opened);
+    let mut opened = open();
+    let last = Generation { number: 3, cores: 4 };
+    assert_eq!(opened.generations(), [last]);
+    assert_eq!(opened.generation_for(4), last);
+    opened.begin(last).expect("there is room");
+    drop(opened);
+    assert_eq!(logs().len(), 4);
+    let text = fs::read_to_string(directory.path().join(LOGS)).expect("it is there");
+    assert!(text.starts_with("toroid-logs 1\ngeneration 3 cores 4\ncrc32 "), "{text}");
+    assert_eq!(open().generation_for(2).number, 4, "a number is not used again");
+}

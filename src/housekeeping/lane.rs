@@ -8,7 +8,7 @@ use runtime::housekeeping::{FileError, Job};
 use wal::snapshot::{ChunkId, ChunkRef, Manifest};
 
 use crate::housekeeping::plan::{self, Cargo, Kind};
-use crate::housekeeping::{KEPT, SnapshotEvent, SnapshotOutput};
+use crate::housekeeping::{KEPT, SnapshotEvent, SnapshotOutput, index_of};
 use crate::snapshots::Place;
 
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Lane {
     /// Drops what the node wanted of an attempt before it heard that the attempt has failed.
     fn forget(&mut self, index: LogIndex) {
         let is_end = |output: &SnapshotOutput| {
-            matches!(output, SnapshotOutput::Discard { .. }) && output.index() == index
+            matches!(output, SnapshotOutput::Discard { .. }) && index_of(output) == index
         };
         let end = self.wanted.iter().position(is_end).map_or(self.wanted.len(), |at| at + 1);
         self.wanted.drain(..end);
@@ -112,7 +112,7 @@ impl Lane {
             return Some(Some(plan::remove(place, slice, index)));
         }
         let first = self.wanted.front()?;
-        let index = first.index();
+        let index = index_of(first);
         let begins = match first {
             SnapshotOutput::Chunk { number, .. } => *number == 0,
             // An empty slice has no chunk.
@@ -133,7 +133,7 @@ impl Lane {
     fn go_on(&mut self, place: &Place) -> Option<Option<Job<Cargo>>> {
         let attempt = self.attempt.as_mut().expect("the stage is an attempt's");
         let output = self.wanted.pop_front()?;
-        assert_eq!(output.index(), attempt.index, "a slice has one attempt at a time");
+        assert_eq!(index_of(&output), attempt.index, "a slice has one attempt at a time");
         Some(match output {
             SnapshotOutput::Chunk { slice, index, number, raw } => {
                 assert_eq!(number as usize, attempt.chunks.len(), "chunks come in their order");

@@ -13,14 +13,17 @@ use std::thread::{Builder, JoinHandle};
 use base::CoreId;
 use node::{Node, NodeStart, Parcel};
 use runtime::files::DirectoryLock;
+use runtime::housekeeping::Desk;
 use runtime::mesh::{Port, mesh};
 use runtime::{Options, Ring, Waker};
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, Generation};
 use crate::exit::{Failure, Status};
+use crate::housekeeping::{Cargo, SnapshotWriter};
 use crate::planted::planted;
 use crate::shell::{Banner, Clients, Shell, Welcome};
+use crate::snapshots::{Candidates, Place};
 
 /// Parcels that may be under way from one core to another; a full ring delays its sender.
 const PARCELS_MAX: usize = 64;
@@ -33,6 +36,9 @@ const RECEIVE_BUFFERS_MIN: u16 = 128;
 pub struct CoreStart {
     pub node: NodeStart,
     pub listeners: Vec<TcpListener>,
+    /// The snapshots of its slices, and those that are damaged.
+    pub whole: Candidates,
+    pub damaged: Candidates,
 }
 
 /// What a core needs besides.
@@ -42,6 +48,7 @@ struct Work {
     wakers: Vec<Waker>,
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
+    snapshots: SnapshotWriter<Desk<Cargo>>,
 }
 
 /// A ring that is open.
@@ -104,22 +111,28 @@ impl Cores {
     }
 
     /// Serves until every core has ended; a failure does not return.
-    pub fn run(self, starts: Vec<CoreStart>, banner: Banner) -> Result<(), Failure> {
+    pub fn run(self, starts: Vec<CoreStart>, place: &Place, banner: Banner) -> Result<(), Failure> {
         let count = self.threads.len();
         let welcome = Arc::new(Welcome::new(count, banner));
         let clients = Arc::new(Clients::new(count));
         let wakers: Vec<Waker> = self.opened.into_iter().map(|opened| opened.waker).collect();
+        let (housekeeping, desks) = runtime::housekeeping::start(wakers.clone())
+            .map_err(|cause| Failure::new(Status::Kernel, cause))?;
         let mut ended = Vec::new();
-        let parts = starts.into_iter().zip(mesh(count, PARCELS_MAX));
-        for ((work, thread), (start, port)) in self.threads.into_iter().zip(parts) {
+        let parts = starts.into_iter().zip(mesh(count, PARCELS_MAX)).zip(desks);
+        for ((work, thread), ((start, port), desk)) in self.threads.into_iter().zip(parts) {
             let (welcome, clients) = (Arc::clone(&welcome), Arc::clone(&clients));
-            let sent = work.send(Work { start, port, wakers: wakers.clone(), welcome, clients });
+            let snapshots = SnapshotWriter::new(desk, place.clone(), &start.whole, &start.damaged);
+            let wakers = wakers.clone();
+            let sent = work.send(Work { start, port, wakers, welcome, clients, snapshots });
             sent.map_err(|_| Failure::new(Status::Failed, "a core ended before its start"))?;
             ended.push(thread);
         }
         for thread in ended {
             thread.join().map_err(|_| Failure::new(Status::Failed, "a core panicked"))?;
         }
+        let joined = housekeeping.join();
+        joined.map_err(|_| Failure::new(Status::Failed, "the housekeeping thread panicked"))?;
         Ok(())
     }
 }
@@ -174,10 +187,11 @@ fn open_ring(setup: &Setup) -> Result<(Ring, Opened), Failure> {
 }
 
 fn serve(mut ring: Ring, work: Work) -> Result<(), Failure> {
-    let Work { start: CoreStart { node, listeners }, port, wakers, welcome, clients } = work;
+    let Work { start, port, wakers, welcome, clients, snapshots } = work;
+    let CoreStart { node, listeners, .. } = start;
     for waker in wakers {
         ring.add_peer(waker);
     }
     let node = planted(Node::new(node, runtime::now()));
-    Shell::new(node, ring, port, listeners, welcome, clients).run()
+    Shell::new(node, ring, port, listeners, welcome, clients, snapshots).run()
 }

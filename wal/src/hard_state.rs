@@ -2,13 +2,16 @@
 //!
 //! ```text
 //!   0 magic[8] · 8 version u32 · 12 crc u32 · 16 node uuid[16] · 32 log u16 · 34 zero u16
-//!  36 count u32 · 40 generation u64 · 48 durable hint u64 · 56 zero u64
+//!  36 count u32 · 40 generation u64 · 48 durable hint u64 · 56 log start u64
 //!  64 states: (slice u16 · voted u8 · zero[5] · term u64 · vote u64) each
 //! ```
 //!
 //! Generation g lies in slot g mod 2, so the newest whole one is never written over. A slot is
 //! 32 KiB apart from the other, enough for every slice a node can have; only the blocks in use
 //! are written (one, up to 168 slices).
+//!
+//! The log's start stands here too, because it must be durable before the segments below it go.
+//! Version 1 has none: nothing was trimmed yet, and whoever knows no other may read it.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +29,8 @@ pub const HARD_STATE_SLOT_SIZE: usize = 32 * 1024;
 pub const HARD_STATES_MAX: usize = (HARD_STATE_SLOT_SIZE - FIXED_SIZE) / STATE_SIZE;
 
 const MAGIC: [u8; 8] = *b"TOROIDHS";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+const VERSION_UNTRIMMED: u32 = 1;
 const FIXED_SIZE: usize = 64;
 const STATE_SIZE: usize = 24;
 
@@ -42,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) identity: Identity,
     pub(crate) generation: u64,
     pub(crate) durable_hint: FrameSequence,
+    /// The first frame the log holds.
+    pub(crate) log_start: FrameSequence,
     pub(crate) votes: Votes,
 }
 
@@ -69,7 +75,12 @@ impl Slot {
         assert!(into.len() == self.size());
         into.fill(0);
         put(into, 0, &MAGIC);
-        put(into, 8, &VERSION.to_le_bytes());
+        if self.log_start <= FrameSequence(1) {
+            put(into, 8, &VERSION_UNTRIMMED.to_le_bytes());
+        } else {
+            put(into, 8, &VERSION.to_le_bytes());
+            put(into, 56, &self.log_start.0.to_le_bytes());
+        }
         put(into, 16, &self.identity.node_uuid);
         put(into, 32, &self.identity.log.0.to_le_bytes());
         put(into, 36, &(self.votes.len() as u32).to_le_bytes());
@@ -100,10 +111,14 @@ impl Slot {
         if u32_at(bytes, 12) != checksum(&bytes[..FIXED_SIZE + count * STATE_SIZE]) {
             return SlotRead::Damaged;
         }
-        match u32_at(bytes, 8) {
-            VERSION => {}
+        let log_start = match u32_at(bytes, 8) {
+            VERSION_UNTRIMMED => FrameSequence(1),
+            VERSION => FrameSequence(u64_at(bytes, 56)),
             newer if VERSION < newer => return SlotRead::Newer(newer),
             _ => return SlotRead::Damaged,
+        };
+        if log_start == FrameSequence::NONE {
+            return SlotRead::Damaged;
         }
         let identity = Identity { node_uuid: array(bytes, 16), log: CoreId(u16_at(bytes, 32)) };
         let states = (0..count).map(|at| {
@@ -115,6 +130,7 @@ impl Slot {
             identity,
             generation: u64_at(bytes, 40),
             durable_hint: FrameSequence(u64_at(bytes, 48)),
+            log_start,
             votes: states.collect(),
         })
     }

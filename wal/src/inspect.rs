@@ -144,7 +144,8 @@ pub fn inspect(
     reader: &mut dyn LogRead,
     visit: &mut dyn FnMut(Finding<'_>),
 ) -> Result<(), RecoveryError> {
-    let survey = Survey::read(reader, None)?;
+    let mut survey = Survey::read(reader, None)?;
+    survey.note_start(&read_slots(reader, &survey, None)?);
     for segment in &survey.segments {
         visit(Finding::Segment {
             file: segment.file(),
@@ -154,7 +155,7 @@ pub fn inspect(
             is_copy_damaged: segment.bad_copy,
         });
     }
-    let mut assembly = Assembly::default();
+    let mut assembly = Assembly::from(survey.log_start());
     for segment in &survey.segments {
         if segment.header.first_sequence < segment.end {
             show_frames(reader, &Place::of(segment), &mut assembly, visit)?;

@@ -20,6 +20,7 @@ mod config;
 mod file;
 mod frame;
 mod hard_state;
+mod holdings;
 mod inspect;
 mod output;
 mod planted;
@@ -34,6 +35,7 @@ pub use config::Config;
 pub use file::{LogFile, LogRead, ReadError};
 pub use frame::{Fault, FrameHeader, HINTS_MAX, Run};
 pub use hard_state::{HARD_STATE_SLOT_SIZE, HARD_STATES_MAX};
+pub use holdings::Pin;
 pub use inspect::{Finding, Identified, Life, Problem, Verified, identify, inspect, verify};
 pub use output::{Event, Halt, IoError, Operation, Output, Write, WriteRefusal};
 #[cfg(feature = "planted")]

@@ -21,11 +21,13 @@ mod switches {
         IgnoreHeader,
         /// Hints run one window ahead of the truth.
         LostHint,
+        /// Trimmed segments are used again before anything durable says that they are gone.
+        ReuseBeforeTrim,
     }
 
     impl Plant {
         /// Every bug, for tests that run through them.
-        pub const ALL: [Self; 7] = [
+        pub const ALL: [Self; 8] = [
             Self::CountOutOfOrder,
             Self::UseTailUnflushed,
             Self::CutAtFirstBad,
@@ -33,6 +35,7 @@ mod switches {
             Self::SameSalt,
             Self::IgnoreHeader,
             Self::LostHint,
+            Self::ReuseBeforeTrim,
         ];
     }
 
@@ -66,6 +69,7 @@ mod switches {
         SameSalt,
         IgnoreHeader,
         LostHint,
+        ReuseBeforeTrim,
     }
 
     /// No bugs.

@@ -14,13 +14,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use base::{CoreId, FrameSequence, Map, SliceId};
+use base::{CoreId, FrameSequence, LogIndex, Map, SliceId};
 
 use crate::bytes::BLOCK;
 use crate::config::Config;
 use crate::file::{LogFile, LogRead, ReadError};
 use crate::frame::{Fault, Identity};
 use crate::hard_state::Votes;
+use crate::holdings::Holdings;
 use crate::planted::{Plant, Planted};
 use crate::record::{HardState, Record};
 use crate::recovery::evidence::Evidence;
@@ -36,7 +37,7 @@ mod votes;
 mod walk;
 pub(crate) mod window;
 
-pub(crate) use votes::read_slots;
+pub(crate) use votes::{TwoVotes, note_state, read_slots};
 
 /// Hands over one record and the last frame of its batch; an error ends recovery.
 pub(crate) type Replay<'a> = dyn FnMut(FrameSequence, Record<'_>) -> Result<(), String> + 'a;
@@ -60,12 +61,18 @@ pub struct Recovered {
     pub node_hints: Vec<(CoreId, FrameSequence)>,
     /// The highest frame proven durable by a hint.
     pub proven: FrameSequence,
+    /// The first frame the log must hold: those below went when nobody needed them any more.
+    pub start: FrameSequence,
+    /// By slice, as the log says: no entry up to here is needed, and those may be gone.
+    pub trims: Vec<(SliceId, LogIndex)>,
+    /// By slice, the last entry there is.
+    pub last_entries: Vec<(SliceId, LogIndex)>,
 
     /// The file of each warning.
     pub(crate) warned: Vec<LogFile>,
-    pub(crate) log_start: FrameSequence,
     pub(crate) last_crc: u32,
     pub(crate) slice_frames: Map<SliceId, FrameSequence>,
+    pub(crate) holdings: Holdings,
     pub(crate) votes: Votes,
     pub(crate) generation: u64,
     pub(crate) files: Files,
@@ -90,6 +97,8 @@ pub(crate) struct Files {
     pub(crate) tail: Vec<u32>,
     /// Prepared and marked so.
     pub(crate) spare: Vec<u32>,
+    /// Before the log's start, with their sizes.
+    pub(crate) trimmed: Vec<(u32, u64)>,
     /// Nothing in them lives: a mark is written over their header, then they are spare.
     pub(crate) dead: Vec<u32>,
     /// Perhaps prepared in part only.
@@ -274,8 +283,9 @@ fn recover_with(
 ) -> Result<Recovered, RecoveryError> {
     config.check();
     let identity = Identity { node_uuid: config.node_uuid, log: config.log };
-    let survey = Survey::read(reader, Some(identity))?;
+    let mut survey = Survey::read(reader, Some(identity))?;
     let slots = read_slots(reader, &survey, Some(identity))?;
+    survey.note_start(&slots);
     let mut evidence = Evidence::default();
     evidence.note_headers(&survey);
     evidence.note_slots(&slots);
@@ -295,7 +305,8 @@ fn recover_with(
     let mut warnings = Vec::new();
     let generation = votes::judge(&slots, evidence.generation, &mut warnings)?;
     let mut warned = vec![LogFile::HardState; warnings.len()];
-    let hard_states = votes::merge(slots.newest.as_ref(), walk.hard_states())?;
+    walk.check_trims()?;
+    let hard_states = votes::merge(slots.newest.as_ref(), &walk.hard_states())?;
     for segment in survey.segments.iter().filter(|s| is_live(s, last, survey.log_start())) {
         if segment.bad_copy {
             let file = LogFile::Segment(segment.id);
@@ -305,20 +316,27 @@ fn recover_with(
     }
     let proven = evidence.durable.min(last);
     let files = sort_files(&survey, config, last, proven, slots.present, planted);
+    let (frames, bytes) = (walk.frames, walk.bytes);
+    let (slice_frames, mut holdings) = walk.into_parts();
+    holdings.keep(&files.live);
+    hard_states.values().for_each(|state| holdings.set_state(*state));
     Ok(Recovered {
         boot: survey.segments.last().map_or(0, |segment| segment.header.boot),
         last,
-        frames: walk.frames,
-        bytes: walk.bytes,
+        frames,
+        bytes,
         cut,
         hard_states: hard_states.values().copied().collect(),
         warnings,
         warned,
         node_hints: evidence.node_hints(),
         proven,
-        log_start: survey.log_start(),
+        start: survey.log_start(),
+        trims: holdings.trims().filter(|(_, last)| LogIndex::NONE < *last).collect(),
+        last_entries: holdings.last_entries().into_iter().collect(),
         last_crc,
-        slice_frames: walk.into_slice_frames(),
+        slice_frames,
+        holdings,
         votes: hard_states
             .iter()
             .map(|(slice, state)| (*slice, (state.term, state.vote)))
@@ -357,6 +375,9 @@ fn sort_files(
             if proven.next() < segment.end {
                 files.tail.push(segment.id);
             }
+        } else if segment.end <= survey.log_start() {
+            base::mark!("wal: a segment before the log's start is given up");
+            files.trimmed.push((segment.id, segment.file_size));
         } else if segment.file_size != config.segment_size {
             files.unfit.push(segment.id);
         } else if planted.is(Plant::SameSalt) {

@@ -22,12 +22,13 @@
 
 use std::collections::VecDeque;
 
-use base::{CoreId, FrameSequence, Map, Now, Prng, SliceId};
+use base::{CoreId, FrameSequence, LogIndex, Map, Now, Prng, SliceId};
 
 use crate::bytes::BLOCK;
 use crate::config::Config;
 use crate::file::LogFile;
 use crate::frame::{HINTS_MAX, Identity};
+use crate::holdings::{Held, Holdings};
 use crate::output::{Chain, Event, Halt, IoError, Operation, Output, WriteRefusal};
 use crate::planted::{Plant, Planted};
 use crate::record::{HardState, Record};
@@ -36,6 +37,7 @@ use crate::wal::flight::Flight;
 use crate::wal::plan::{Layout, OpenBatch, Queued};
 use crate::wal::slots::Slots;
 use crate::wal::spares::{Duty, Spares};
+use crate::wal::trim::Trimming;
 
 pub use crate::wal::stats::Stats;
 
@@ -45,6 +47,7 @@ mod plan;
 mod slots;
 mod spares;
 mod stats;
+mod trim;
 
 /// Owner: core.
 #[derive(Debug)]
@@ -79,6 +82,10 @@ pub struct Wal {
     flight: Flight,
     spares: Spares,
     slots: Slots,
+    holdings: Holdings,
+    trimming: Trimming,
+    /// Segments that an earlier start gave up, and did not come to use again.
+    trimmed: Vec<(u32, u64)>,
     seal: Seal,
     stats: Stats,
 }
@@ -150,7 +157,7 @@ impl Wal {
             prng,
             now,
             boot: recovered.boot + 1,
-            log_start: recovered.log_start,
+            log_start: recovered.start,
             phase: Phase::Flushing { left: 0 },
             tokens: 0,
             pending: Vec::new(),
@@ -167,7 +174,11 @@ impl Wal {
             chain: Chain { crc: recovered.last_crc, lent: false },
             flight: Flight::new(recovered.proven, planted),
             spares: Spares::new(&config, &files),
-            slots: Slots::new(identity, recovered.votes, recovered.generation),
+            slots: Slots::new(identity, recovered.votes, recovered.start, recovered.generation),
+            holdings: recovered.holdings,
+            // A trim that was recorded may not have been carried out.
+            trimming: Trimming::Due,
+            trimmed: files.trimmed,
             seal: Seal::default(),
             stats: Stats::default(),
             config,
@@ -213,17 +224,24 @@ impl Wal {
     pub fn append(&mut self, record: Record<'_>) {
         let slice = record.slice();
         let previous = self.slice_frames.get(&slice).copied().unwrap_or_default();
+        let before = self.open.payload.len();
         record.encode(previous, &mut self.open.payload);
-        self.open.record_count += 1;
-        if self.open.slices.last() != Some(&slice) {
-            self.open.slices.push(slice);
+        let mut held = Held::default();
+        if let Record::Entry { index, .. } = record {
+            let size = (self.open.payload.len() - before) as u64;
+            held = Held { last: index, size };
+        } else {
+            let noted = self.holdings.note(&record, self.last.next());
+            assert!(noted.is_ok(), "a replica votes once in a term");
         }
+        self.open.note(slice, held);
     }
 
     /// Turns the open batch into frames. The batch is durable when [`durable`](Self::durable) has
     /// reached the returned number. None if the batch is empty.
     pub fn close_batch(&mut self, now: Now) -> Option<FrameSequence> {
         self.now = now;
+        self.record_trims();
         if self.open.record_count == 0 {
             return None;
         }
@@ -235,14 +253,19 @@ impl Wal {
         assert!(self.is_running(), "nothing is written before the recovered tail is safe");
         let payload =
             std::mem::replace(&mut self.open.payload, self.pool.pop().unwrap_or_default());
+        let first = self.last.next();
         self.stats.batches += 1;
         self.stats.records += u64::from(self.open.record_count);
         self.stats.record_bytes += payload.len() as u64;
         self.plan_batch(payload.len());
         self.batches.push_back(payload);
-        for slice in self.open.slices.drain(..) {
+        for (slice, held) in self.open.slices.drain(..) {
             self.slice_frames.insert(slice, self.last);
+            if held.last != LogIndex::NONE {
+                self.holdings.add(slice, held, first);
+            }
         }
+        self.note_trims_closed();
         self.open.record_count = 0;
         self.seal.is_sealed = false;
         self.seal.at_us = None;
@@ -505,6 +528,10 @@ impl Wal {
         self.flight.set_durable(self.last);
         self.slots.flushed();
         self.phase = Phase::Seeking;
+        // The slot that says so is durable only now.
+        for (id, size) in std::mem::take(&mut self.trimmed) {
+            self.duties.push_back(self.spares.recycle(id, size));
+        }
     }
 
     /// Draws the consequences of what has just happened.
@@ -515,7 +542,9 @@ impl Wal {
         self.flight.advance();
         while let Some(file) = self.flight.pop_segment() {
             self.duties.push_back(Duty::Release(LogFile::Segment(file)));
+            self.note_segment_filled();
         }
+        self.drive_trim();
         self.drive_seal();
         self.drive();
         self.check();
@@ -592,5 +621,7 @@ impl Wal {
         }
         #[cfg(debug_assertions)]
         self.flight.check();
+        #[cfg(debug_assertions)]
+        self.holdings.check(self.log_start);
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use base::{LogIndex, SliceId};
-use node::{Published, SliceReplay, SnapshotEvent, SnapshotFacts, SnapshotOutput};
+use node::{Published, SliceReplay, SnapshotEvent, SnapshotOutput};
+use wal::snapshot::Manifest;
 
 /// What a disk holds of snapshots.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +15,7 @@ pub struct Shelf {
 #[derive(Clone, Debug, Default)]
 struct Stored {
     chunks: Vec<Vec<u8>>,
-    facts: Option<SnapshotFacts>,
+    facts: Option<Manifest>,
 }
 
 impl Shelf {
@@ -25,14 +26,12 @@ impl Shelf {
                 let stored = self.snapshots.entry((slice, index)).or_default();
                 assert!(stored.chunks.len() == number as usize, "chunks come in order");
                 stored.chunks.push(raw.clone());
-                let file_size = raw.len() as u64;
-                Some(SnapshotEvent::ChunkWritten { slice, index, raw, file_size })
+                Some(SnapshotEvent::ChunkWritten { slice, index, number, raw })
             }
-            SnapshotOutput::Publish(facts) => {
-                let (slice, index) = (facts.slice, facts.index);
+            SnapshotOutput::Publish { slice, index, manifest } => {
                 let stored = self.snapshots.entry((slice, index)).or_default();
                 assert!(stored.facts.is_none(), "a snapshot is published once");
-                stored.facts = Some(facts);
+                stored.facts = Some(manifest);
                 Some(SnapshotEvent::Published { slice, index })
             }
             SnapshotOutput::Discard { slice, index } => {

@@ -23,6 +23,8 @@ struct Noted {
     offset: u64,
     size: usize,
     completed: bool,
+    /// The file has begun another life since.
+    dead: bool,
     /// How many writes this one vouches for.
     vouches: usize,
 }
@@ -31,7 +33,7 @@ impl WriteLedger {
     pub fn note_submitted(&mut self, file: LogFile, offset: u64, size: usize) -> u64 {
         // Marks of spare segments carry no durable prefix.
         let vouches = if HEADER_SIZE as u64 <= offset { self.prefix } else { 0 };
-        self.writes.push(Noted { file, offset, size, completed: false, vouches });
+        self.writes.push(Noted { file, offset, size, completed: false, dead: false, vouches });
         self.writes.len() as u64 - 1
     }
 
@@ -44,6 +46,13 @@ impl WriteLedger {
         }
     }
 
+    /// What was written to the file is part of the log no more.
+    pub fn forget_file(&mut self, file: LogFile) {
+        self.writes.iter_mut().filter(|write| write.file == file).for_each(|write| {
+            write.dead = true;
+        });
+    }
+
     /// The process died. What it had not completed is nobody's promise.
     pub fn forget_submitted(&mut self) {
         self.prefix = self.writes.len();
@@ -53,7 +62,7 @@ impl WriteLedger {
     pub fn vouched(&self) -> impl Iterator<Item = (LogFile, u64, usize)> {
         self.writes[..self.vouched]
             .iter()
-            .filter(|write| write.completed)
+            .filter(|write| write.completed && !write.dead)
             .map(|write| (write.file, write.offset, write.size))
     }
 }

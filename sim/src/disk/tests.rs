@@ -143,6 +143,21 @@ fn what_no_log_may_ask_for_is_noticed() {
 }
 
 #[test]
+fn a_segment_that_was_released_is_written_again_once_it_is_marked() {
+    let mut bench = Bench::new(1);
+    let ticket = bench.write(6, 1);
+    assert_eq!(bench.complete(ticket), Ok(()));
+    bench.disk.release(FILE);
+    let mut mark = vec![0; HEADER_SIZE];
+    mark[..8].copy_from_slice(b"TOROIDSP");
+    let ticket = bench.disk.submit_write(1, FILE, 0, mark);
+    assert_eq!(bench.complete(ticket), Ok(()));
+    bench.write(6, 2);
+    assert!(bench.disk.violations.is_empty(), "{:?}", bench.disk.violations);
+    assert_eq!(bench.disk.ledger.vouched().count(), 0);
+}
+
+#[test]
 fn a_full_disk_refuses_files_until_one_is_removed() {
     let mut bench = Bench::new(1);
     bench.free = Some(0);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use base::{CoreId, SliceId};
+use base::{CoreId, LogIndex, SliceId, Term};
 use node::{LogReplay, Node, NodeStart, Parcel, SliceReplay, SliceStart, Topology};
 use wal::{HardState, Recovered};
 
@@ -62,6 +62,8 @@ pub(super) struct Recovery {
     /// Of all generations.
     pub(super) hard_states: Vec<HardState>,
     pub(super) surviving: Surviving,
+    /// The logs alone do not hold all of it.
+    pub(super) is_trimmed: bool,
 }
 
 /// After so many turns of waiting for a moment to crash, any will do.
@@ -114,12 +116,15 @@ impl World {
         self.note("start", &[self.incarnation]);
         if self.plan.rots && self.stage == Stage::Working && self.prng.chance(50) {
             self.start_from_rot()?;
-            self.damage_snapshot();
+            self.damage_snapshot()?;
         }
         self.choose_cores();
         let keeps_bytes = self.prng.chance(25);
-        let Recovery { logs, replays, whole, hard_states, surviving } =
+        let Recovery { logs, replays, whole, hard_states, surviving, is_trimmed } =
             self.recover(keeps_bytes)?;
+        if is_trimmed {
+            self.report.count("start: from a trimmed log");
+        }
         self.trace.remark(|| {
             format!("{} cores, recovered {} entries: {logs:?}", logs.len(), surviving.entry_count())
         });
@@ -127,6 +132,12 @@ impl World {
         let frames = logs.iter().map(|log| log.frames).sum();
         self.note("recovered", &[surviving.entry_count() as u64, frames]);
         let starts = self.settle(replays, whole, &hard_states)?;
+        for (slice, log) in (0..).zip(&surviving.slices) {
+            for entry in &log.entries {
+                let (term, index) = (Term(entry.term), LogIndex(entry.index));
+                self.archive.add(SliceId(slice), term, index, &entry.body);
+            }
+        }
         self.judge_snapshots(&surviving)?;
         let cores = self.make_cores(logs, starts);
         self.judge_survival(&cores, &surviving)?;
@@ -227,6 +238,7 @@ impl World {
         }
         let mut replays = LogReplay::new(all);
         let mut whole = LogReplay::new(whole);
+        let mut completion = self.archive.complete();
         let mut hard_states = Vec::new();
         let mut logs = Vec::new();
         for disks in self.older_disks.iter().chain([&self.disks]) {
@@ -234,8 +246,10 @@ impl World {
             for (core, disk) in (0..).zip(disks) {
                 let config = self.plan.wal_config(core);
                 let mut replay = |_, record: wal::Record<'_>| {
-                    surviving.take(&record, &self.keys, &self.values)?;
-                    whole.replay(record)?;
+                    completion.take(&record, &mut |record| {
+                        surviving.take(&record, &self.keys, &self.values)?;
+                        whole.replay(record)
+                    })?;
                     replays.replay(record)
                 };
                 #[cfg(feature = "planted")]
@@ -251,9 +265,10 @@ impl World {
                 logs.push(recovered);
             }
         }
+        let is_trimmed = completion.is_trimmed();
         surviving.finish()?;
         let (replays, whole) = (replays.into_slices(), whole.into_slices());
-        Ok(Recovery { logs, replays, whole, hard_states, surviving })
+        Ok(Recovery { logs, replays, whole, hard_states, surviving, is_trimmed })
     }
 
     /// A core serves; when all do, what the process before did is judged as a whole.

@@ -4,7 +4,9 @@ use base::{CoreId, LogIndex, SliceId};
 use node::{SliceReplay, SliceStart, SnapshotOutput, settle_replays};
 use wal::HardState;
 
+use super::process::Recovery;
 use super::{Happening, World};
+use crate::disk::Reader;
 use crate::history::Answer;
 use crate::shelf::Ticket;
 use crate::surviving::Surviving;
@@ -23,10 +25,12 @@ impl World {
                 self.note("chunk", &place);
                 raw.len() as u64
             }
-            SnapshotOutput::Publish(facts) => {
-                let (slice, index) = (facts.slice, facts.index);
-                self.note("publish", &[u64::from(slice.0), index.0, facts.term.0]);
+            SnapshotOutput::Publish { slice, index, manifest } => {
+                let (slice, index) = (*slice, *index);
+                self.note("publish", &[u64::from(slice.0), index.0, manifest.term.0]);
                 self.judge_publication(core, slice, index)?;
+                // Once it is published, what it holds may be trimmed.
+                self.archive_log(core)?;
                 0
             }
             SnapshotOutput::Discard { slice, index } => {
@@ -105,12 +109,44 @@ impl World {
     }
 
     /// Now and then the newest snapshot of a slice is damaged, and the one before it is used.
-    pub(super) fn damage_snapshot(&mut self) {
+    pub(super) fn damage_snapshot(&mut self) -> Result<(), String> {
         if self.prng.chance(20) {
             let slice = SliceId(self.prng.below(u64::from(self.plan.slices)) as u16);
-            if self.shelf.of(slice).next().is_some() {
-                self.report.count("rot: newest snapshot of a slice");
-                self.shelf.lose_newest(slice);
+            let Some(newest) = self.shelf.lose_newest(slice) else { return Ok(()) };
+            let recovered = self.recover(false).and_then(|recovery| {
+                let Recovery { replays, hard_states, .. } = recovery;
+                settle_replays(replays, &hard_states)
+            });
+            let is_lack = |why: &str| {
+                ["was trimmed up to entry", "follows entry"].iter().any(|it| why.contains(it))
+            };
+            match recovered {
+                Ok(_) => self.report.count("rot: newest snapshot of a slice"),
+                // The log was trimmed up to that one.
+                Err(why) if is_lack(&why) => {
+                    self.report.count("rot: only snapshot of a slice, refused");
+                    self.shelf.repair(newest);
+                }
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what the log of a core holds now.
+    fn archive_log(&mut self, core: u16) -> Result<(), String> {
+        let Self { disks, archive, plan, .. } = self;
+        let mut keep = |_, record: wal::Record<'_>| {
+            if let wal::Record::Entry { slice, term, index, body } = record {
+                archive.add(slice, term, index, body);
+            }
+            Ok(())
+        };
+        let disk = &disks[usize::from(core)];
+        match wal::recover(&mut Reader(disk), &plan.wal_config(core), &mut keep) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(format!("the log of core {core} cannot be read while it is written: {error}"))
             }
         }
     }

@@ -19,6 +19,8 @@ struct Open {
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     open: Option<Open>,
+    /// What comes next may be the rest of a run whose first frames were trimmed.
+    is_beheaded: bool,
 }
 
 /// A whole batch.
@@ -31,6 +33,16 @@ pub(crate) struct WholeBatch {
 }
 
 impl Assembly {
+    /// For a log that begins at `start`.
+    pub(crate) fn from(start: FrameSequence) -> Self {
+        Self { open: None, is_beheaded: FrameSequence(1) < start }
+    }
+
+    /// Is it of a run that began before the log does? Nothing in it is needed any more.
+    pub(crate) fn is_rest(&self, frame: &Frame<'_>) -> bool {
+        self.is_beheaded && matches!(frame.header.run, Run::Middle | Run::Last)
+    }
+
     /// Takes the next frame. Some when a batch is whole with it.
     pub(crate) fn feed(
         &mut self,
@@ -39,6 +51,11 @@ impl Assembly {
         frame: &Frame<'_>,
     ) -> Result<Option<WholeBatch>, Fault> {
         let header = &frame.header;
+        if self.is_rest(frame) {
+            self.is_beheaded = header.run == Run::Middle;
+            return Ok(None);
+        }
+        self.is_beheaded = false;
         match (&mut self.open, header.run) {
             (None, Run::Single) => Ok(Some(WholeBatch { run: None, frames: 1, size: frame.size })),
             (None, Run::First) => {

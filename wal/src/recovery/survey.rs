@@ -16,6 +16,7 @@ use base::limits::BLOCK_SIZE;
 use crate::bytes::{is_zero, whole_blocks};
 use crate::file::{LogFile, LogRead};
 use crate::frame::Identity;
+use crate::recovery::votes::Slots;
 use crate::recovery::window::Window;
 use crate::recovery::{FIRST_OFFSET, RecoveryError};
 use crate::segment::{Copy, HEADER_SIZE, SegmentHeader};
@@ -33,6 +34,8 @@ pub(crate) struct Survey {
     pub(crate) ballast: Option<u64>,
     /// No file has this number or a higher one.
     pub(crate) next_file: u32,
+    /// The first frame the log must hold, as the double slot says.
+    slot_start: FrameSequence,
 }
 
 /// A segment with a valid header.
@@ -90,6 +93,7 @@ impl Survey {
             hard_state: None,
             ballast: None,
             next_file: 1,
+            slot_start: FrameSequence(1),
         };
         let mut files = reader.files()?;
         files.sort_unstable();
@@ -120,7 +124,11 @@ impl Survey {
     /// The first frame the log must hold.
     pub(crate) fn log_start(&self) -> FrameSequence {
         let starts = self.segments.iter().map(|segment| segment.header.log_start);
-        starts.max().unwrap_or(FrameSequence(1))
+        starts.max().unwrap_or_default().max(self.slot_start)
+    }
+
+    pub(crate) fn note_start(&mut self, slots: &Slots) {
+        self.slot_start = slots.newest.as_ref().map_or(self.slot_start, |slot| slot.log_start);
     }
 
     fn read_header(

@@ -121,7 +121,11 @@ pub(crate) fn merge(slot: Option<&Slot>, logged: &HardStates) -> Result<HardStat
 
 /// Adds what one place says of a slice.
 pub(crate) fn note(states: &mut HardStates, state: HardState) -> Result<(), TwoVotes> {
-    let known = states.entry(state.slice).or_insert(state);
+    note_state(states.entry(state.slice).or_insert(state), state)
+}
+
+/// Adds what one place says to what is known of the same slice.
+pub(crate) fn note_state(known: &mut HardState, state: HardState) -> Result<(), TwoVotes> {
     known.commit = known.commit.max(state.commit);
     if known.term < state.term {
         *known = HardState { commit: known.commit, ..state };

@@ -4,11 +4,12 @@ use base::{FrameSequence, Map, SliceId};
 
 use crate::file::{LogFile, LogRead};
 use crate::frame::{Fault, Frame, Identity};
-use crate::record::{Record, RecordError};
+use crate::holdings::{Held, Holdings};
+use crate::record::{RECORD_HEADER_SIZE, Record, RecordError};
 use crate::recovery::assembly::{Assembly, WholeBatch};
 use crate::recovery::evidence::Evidence;
 use crate::recovery::survey::{Survey, SurveySegment};
-use crate::recovery::votes::{self, TwoVotes};
+use crate::recovery::votes::TwoVotes;
 use crate::recovery::window::Window;
 use crate::recovery::{FIRST_OFFSET, HardStates, RecoveryError, Replay};
 
@@ -28,6 +29,9 @@ pub(crate) struct Stop {
 pub(crate) struct Walk {
     identity: Identity,
     log_start: FrameSequence,
+    /// The last frame that does not count: those before the start, and what is left of a run that
+    /// began there.
+    beheaded: FrameSequence,
     check_chain: bool,
     /// The next frame.
     expected: FrameSequence,
@@ -39,7 +43,9 @@ pub(crate) struct Walk {
     pub(crate) bytes: u64,
     pub(crate) assembly: Assembly,
     slice_frames: Map<SliceId, FrameSequence>,
-    hard_states: HardStates,
+    holdings: Holdings,
+    /// The first record of a slice whose records before are gone, and where it is.
+    orphans: Vec<(SliceId, LogFile, u64, FrameSequence)>,
 }
 
 impl Walk {
@@ -47,15 +53,17 @@ impl Walk {
         Self {
             identity,
             log_start,
+            beheaded: FrameSequence(log_start.0 - 1),
             check_chain,
             expected: log_start,
             crc: 0,
             whole: (FrameSequence(log_start.0 - 1), 0),
             frames: 0,
             bytes: 0,
-            assembly: Assembly::default(),
+            assembly: Assembly::from(log_start),
             slice_frames: Map::default(),
-            hard_states: HardStates::default(),
+            holdings: Holdings::default(),
+            orphans: Vec::new(),
         }
     }
 
@@ -64,12 +72,29 @@ impl Walk {
         self.whole
     }
 
-    pub(crate) fn hard_states(&self) -> &HardStates {
-        &self.hard_states
+    pub(crate) fn hard_states(&self) -> HardStates {
+        self.holdings.states().map(|state| (state.slice, state)).collect()
     }
 
-    pub(crate) fn into_slice_frames(self) -> Map<SliceId, FrameSequence> {
-        self.slice_frames
+    /// Of each slice the last frame, and what the segments hold.
+    pub(crate) fn into_parts(self) -> (Map<SliceId, FrameSequence>, Holdings) {
+        (self.slice_frames, self.holdings)
+    }
+
+    /// Records before the log's start may be gone, but then a trim of their slice says so.
+    pub(crate) fn check_trims(&self) -> Result<(), RecoveryError> {
+        let mut orphans = self.orphans.iter();
+        match orphans.find(|(slice, ..)| !self.holdings.has_trim(*slice)) {
+            None => Ok(()),
+            Some(&(slice, file, offset, sequence)) => {
+                let start = self.log_start;
+                let reason = format!(
+                    "the records of slice {slice} below frame {start} are gone, and no trim of \
+                     the slice says that they may be"
+                );
+                Err(RecoveryError::Records { file, offset, sequence, reason })
+            }
+        }
     }
 
     pub(crate) fn run(
@@ -108,6 +133,7 @@ impl Walk {
                 return Ok(Stop { sequence: first, fault: Fault::Chain, ..stop });
             }
             window.open(segment.file(), segment.readable());
+            self.holdings.open(segment.id, segment.file_size, first);
             if let Some((offset, fault)) =
                 self.walk_segment(reader, &mut window, segment, evidence, replay)?
             {
@@ -141,6 +167,11 @@ impl Walk {
                 return Ok(Some((offset, fault)));
             }
             evidence.note_frame(&frame.header, self.identity, file, offset);
+            if self.assembly.is_rest(&frame) {
+                base::mark!("wal: the log begins in the middle of a batch");
+                self.beheaded = self.expected;
+                self.whole = (self.expected, frame.header.crc);
+            }
             let whole = match self.assembly.feed(file, offset, &frame) {
                 Ok(whole) => whole,
                 Err(fault) => return Ok(Some((offset, fault))),
@@ -180,6 +211,7 @@ impl Walk {
     ) -> Result<(), RecoveryError> {
         let sequence = frame.header.sequence;
         let bad = |reason: String| RecoveryError::Records { file, offset, sequence, reason };
+        let first = FrameSequence(sequence.0 + 1 - whole.frames);
         let mut rest = whole.run.as_deref().unwrap_or(frame.payload);
         let mut count = 0u32;
         let mut slices: Vec<SliceId> = Vec::new();
@@ -197,12 +229,18 @@ impl Walk {
             count = count.wrapping_add(1);
             let slice = record.slice();
             self.check_previous(slice, previous).map_err(bad)?;
+            let is_orphan = previous != FrameSequence::NONE && previous <= self.beheaded;
+            if is_orphan && !slices.contains(&slice) {
+                self.orphans.push((slice, file, offset, sequence));
+            }
             if slices.last() != Some(&slice) {
                 slices.push(slice);
             }
-            if let Record::HardState(state) = record {
-                votes::note(&mut self.hard_states, state)
-                    .map_err(|TwoVotes(reason)| bad(reason))?;
+            if let Record::Entry { index, body, .. } = record {
+                let size = (RECORD_HEADER_SIZE + body.len()) as u64;
+                self.holdings.add(slice, Held { last: index, size }, first);
+            } else {
+                self.holdings.note(&record, first).map_err(|TwoVotes(reason)| bad(reason))?;
             }
             replay(sequence, record)
                 .map_err(|reason| RecoveryError::Replay { sequence, reason })?;
@@ -223,7 +261,7 @@ impl Walk {
     /// A record names the frame of its slice's records before it: nothing between is missing.
     fn check_previous(&self, slice: SliceId, previous: FrameSequence) -> Result<(), String> {
         let known = self.slice_frames.get(&slice).copied();
-        let trimmed = known.is_none() && previous < self.log_start;
+        let trimmed = known.is_none() && previous <= self.beheaded;
         if trimmed || known == Some(previous) {
             return Ok(());
         }

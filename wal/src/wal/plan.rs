@@ -10,6 +10,7 @@ use super::Wal;
 use crate::bytes::{BLOCK, to_blocks};
 use crate::config::Config;
 use crate::frame::{self, Run};
+use crate::holdings::Held;
 use crate::planted::Plant;
 use crate::recovery::FIRST_OFFSET;
 
@@ -18,10 +19,20 @@ use crate::recovery::FIRST_OFFSET;
 pub(crate) struct OpenBatch {
     pub(crate) payload: Vec<u8>,
     pub(crate) record_count: u32,
-    pub(crate) slices: Vec<SliceId>,
+    /// By slice, perhaps in several parts.
+    pub(crate) slices: Vec<(SliceId, Held)>,
 }
 
 impl OpenBatch {
+    /// Counts a record of a slice.
+    pub(crate) fn note(&mut self, slice: SliceId, held: Held) {
+        self.record_count += 1;
+        match self.slices.last_mut() {
+            Some((last, sum)) if *last == slice => sum.add(held),
+            _ => self.slices.push((slice, held)),
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.payload.clear();
         self.record_count = 0;
@@ -153,6 +164,7 @@ impl Wal {
         let salt = if self.planted.is(Plant::SameSalt) { 0 } else { self.prng.bits() };
         let (first_sequence, created_ms) = (self.last.next(), self.now.wall_ms);
         self.flight.open_segment(file, first_sequence);
+        self.holdings.open(file, self.config.segment_size, first_sequence);
         self.queue.push_back(Queued::Header { file, salt, first_sequence, created_ms });
         let (offset, end) = (FIRST_OFFSET, self.config.segment_size);
         self.layout = Layout { file, salt, offset, end };

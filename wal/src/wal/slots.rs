@@ -14,6 +14,7 @@ use crate::record::HardState;
 pub(crate) struct Slots {
     identity: Identity,
     votes: Votes,
+    log_start: FrameSequence,
     /// The highest generation handed out.
     generation: u64,
     /// It has not been submitted yet.
@@ -24,8 +25,14 @@ pub(crate) struct Slots {
 
 impl Slots {
     /// Goes on from a recovered generation, which is not known to be durable before its flush.
-    pub(crate) fn new(identity: Identity, votes: Votes, generation: u64) -> Self {
-        Self { identity, votes, generation, is_waiting: false, in_flight: None, durable: 0 }
+    pub(crate) fn new(
+        identity: Identity,
+        votes: Votes,
+        log_start: FrameSequence,
+        generation: u64,
+    ) -> Self {
+        let (is_waiting, in_flight, durable) = (false, None, 0);
+        Self { identity, votes, log_start, generation, is_waiting, in_flight, durable }
     }
 
     /// The recovered file was flushed.
@@ -46,6 +53,17 @@ impl Slots {
             *known = (state.term, state.vote);
         }
         assert!(self.votes.len() <= HARD_STATES_MAX);
+        self.advance()
+    }
+
+    /// The log begins here. Returns the generation that says so.
+    pub(crate) fn write_log_start(&mut self, log_start: FrameSequence) -> u64 {
+        assert!(self.log_start < log_start);
+        self.log_start = log_start;
+        self.advance()
+    }
+
+    fn advance(&mut self) -> u64 {
         if !self.is_waiting {
             self.is_waiting = true;
             self.generation += 1;
@@ -65,6 +83,7 @@ impl Slots {
             identity: self.identity,
             generation: self.generation,
             durable_hint,
+            log_start: self.log_start,
             votes: self.votes.clone(),
         }
     }

@@ -20,6 +20,9 @@ const RETRY_US: u64 = 1_000_000;
 /// A start that finds no room waits this long for somebody to make some.
 const START_PATIENCE_US: u64 = 5_000_000;
 
+/// Spare segments that are kept beyond those that must be, if they were made for the log anyway.
+const SURPLUS: usize = 2;
+
 const HARD_STATE_FILE_SIZE: u64 = 2 * HARD_STATE_SLOT_SIZE as u64;
 
 /// Something to do that needs nothing lent.
@@ -95,6 +98,10 @@ impl Spares {
     /// Is there one to open at all?
     pub(crate) fn has_any(&self) -> bool {
         !self.ready.is_empty() || !self.ballast.is_empty()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.ready.len() + self.ballast.len()
     }
 
     pub(crate) fn is_spare(&self, id: u32) -> bool {
@@ -196,6 +203,18 @@ impl Spares {
             }
         }
         None
+    }
+
+    /// A segment of the log is needed no more. It is marked and then spare, or removed if there
+    /// are enough of them, or it has not the size that segments have now.
+    pub(crate) fn recycle(&mut self, id: u32, size: u64) -> Duty {
+        let spare = self.ready.len() + self.ballast.len() + self.marking;
+        if spare < self.least + self.ballast_size + SURPLUS && size == self.segment_size {
+            self.marking += 1;
+            return Duty::Mark(id);
+        }
+        base::mark!("wal: a trimmed segment is removed");
+        Duty::Remove(LogFile::Segment(id))
     }
 
     pub(crate) fn note_marked(&mut self, id: u32) {

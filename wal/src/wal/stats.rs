@@ -12,6 +12,8 @@ pub struct Stats {
     pub frame_bytes: u64,
     pub seals: u64,
     pub segments_opened: u64,
+    /// Given up, because nobody needed anything in them.
+    pub segments_trimmed: u64,
     pub hard_state_writes: u64,
     /// Preparations that found the disk full.
     pub no_space: u64,

@@ -11,3 +11,4 @@ mod model;
 #[cfg(feature = "planted")]
 mod planted;
 mod running;
+mod trim;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base::{FrameSequence, LogIndex, Now, Prng, SliceId, Term};
 use proptest::prelude::{ProptestConfig, any, proptest};
-use wal::{Config, HardState, IoError, Planted, Record, Wal};
+use wal::{Config, HardState, IoError, Planted, Record, Recovered, Wal};
 
 use crate::bench::{body, config, recover};
 use crate::disk::{Disk, Operation};
@@ -23,7 +23,17 @@ struct Model {
     /// By the last recovery; certain only once its log runs.
     found: Option<(Term, Option<u64>)>,
     term: u64,
+    /// Terms that only records hold, with their batch's last frame.
+    logged: Vec<(FrameSequence, u64)>,
+    /// Up to where each slice said that its entries may go.
+    trims: [u64; SLICES as usize],
+    /// The log was seen to begin here.
+    start: FrameSequence,
 }
+
+const SLICES: u16 = 3;
+/// The one whose hard states stand in records only.
+const LOGGED: SliceId = SliceId(1);
 
 /// What happened, so that the test can prove it saw what it is about.
 #[derive(Default, Debug)]
@@ -36,6 +46,8 @@ struct Seen {
     rollovers: u64,
     recycled: u64,
     seals: u64,
+    trimmed: u64,
+    resumed: u64,
 }
 
 struct Life {
@@ -74,11 +86,21 @@ impl Life {
         };
         let recovered = recover(&mut self.disk, &self.config, self.planted, &mut replay)
             .map_err(|error| format!("nobody damaged anything: {error}"))?;
-        let kept = read.len();
+        // What the log begins with; a batch that the start divides is gone as well.
+        let history = &self.model.history;
+        let first = read.first().map_or_else(
+            || history.partition_point(|entry| entry.0 <= recovered.last),
+            |read| history.partition_point(|entry| entry.0 < read.0),
+        );
+        if read.first().is_some_and(|read| read.0 < recovered.start) {
+            return Err("what was gone is back".to_owned());
+        }
+        self.judge_start(&recovered, first)?;
+        let kept = first + read.len();
         if kept < self.model.acknowledged {
             return Err(format!("{kept} entries of {} acknowledged", self.model.acknowledged));
         }
-        if self.model.history.len() < kept || read != self.model.history[..kept] {
+        if self.model.history.len() < kept || read != self.model.history[first..kept] {
             return Err("entries were invented".to_owned());
         }
         self.seen.lost += (self.model.history.len() - kept) as u64;
@@ -89,15 +111,54 @@ impl Life {
         self.model.history.truncate(kept);
         let state = recovered.hard_states.iter().find(|state| state.slice == SliceId(0));
         let found = state.map(|state| (state.term, state.vote));
-        let known = self.model.states.range(self.model.durable_state..);
+        // Generations in between were written for the log's start.
+        let durable = self.model.states.range(..=self.model.durable_state).next_back();
+        let first = durable.map_or(self.model.durable_state, |(generation, _)| *generation);
+        let known = self.model.states.range(first..);
         let possible: Vec<_> = known.map(|(_, state)| *state).collect();
-        let was_none = self.model.durable_state == 0 && found.is_none();
+        let was_none = durable.is_none() && found.is_none();
         if !was_none && !found.is_some_and(|found| possible.contains(&found)) {
             return Err(format!("hard state {found:?}, expected one of {possible:?}"));
         }
         self.model.found = found;
         let wal = Wal::new(self.config.clone(), recovered, self.prng.fork(), self.now);
         Ok(wal)
+    }
+
+    /// Is only gone what may be, and nothing back that was gone? Are terms of records there?
+    fn judge_start(&mut self, recovered: &Recovered, first: usize) -> Result<(), String> {
+        let Self { model, .. } = self;
+        if recovered.start < model.start {
+            return Err(format!("it began at {}, now at {}", model.start, recovered.start));
+        }
+        self.seen.resumed += u64::from(model.start < recovered.start);
+        let recorded = |slice: SliceId| {
+            let mut trims = recovered.trims.iter();
+            trims.find(|(trimmed, _)| *trimmed == slice).map_or(0, |(_, last)| last.0)
+        };
+        for (slice, told) in (0..).map(SliceId).zip(model.trims) {
+            if told < recorded(slice) {
+                return Err(format!("slice {slice} is trimmed beyond {told}"));
+            }
+        }
+        for ((_, slice, _), index) in model.history[..first].iter().zip(1..) {
+            if recorded(*slice) < index {
+                return Err(format!("entry {index} of slice {slice} is gone and not trimmed"));
+            }
+        }
+        let state = recovered.hard_states.iter().find(|state| state.slice == LOGGED);
+        let term = state.map_or(0, |state| state.term.0);
+        let logged = &mut model.logged;
+        let is_known = match term {
+            0 => logged.first().is_none_or(|(frame, _)| *frame != FrameSequence::NONE),
+            _ => logged.iter().any(|(_, logged)| *logged == term),
+        };
+        if !is_known {
+            return Err(format!("term {term} of slice {LOGGED}, expected of {logged:?}"));
+        }
+        // What was found is certain once the log runs; until then another cut may take it away.
+        logged.retain(|(_, earlier)| *earlier <= term);
+        Ok(())
     }
 
     /// One boot: some work, then a crash.
@@ -123,7 +184,8 @@ impl Life {
                     self.model.states.insert(self.model.durable_state, found);
                 }
             }
-            match self.prng.below(10) {
+            match self.prng.below(11) {
+                10 if is_running => self.trim(&mut wal),
                 0..5 if is_running => {
                     if let Some(batch) = self.batch(&mut wal, &mut next) {
                         batches.push(batch);
@@ -153,11 +215,22 @@ impl Life {
             if let Some((_, count)) = durable.last() {
                 self.model.acknowledged = self.model.acknowledged.max(*count);
             }
+            // What is durable is certain; what an earlier one said is superseded.
+            let logged = &mut self.model.logged;
+            let certain = logged.iter().rposition(|(frame, _)| *frame <= wal.durable());
+            if let Some(certain) = certain.filter(|_| is_running) {
+                logged.drain(..certain);
+                logged[0].0 = FrameSequence::NONE;
+            }
+            if is_running {
+                self.model.start = self.model.start.max(wal.start());
+            }
             self.model.durable_state =
                 self.model.durable_state.max(if is_running { wal.hard_state_durable() } else { 0 });
         }
         self.seen.rollovers += wal.stats().segments_opened.saturating_sub(1);
         self.seen.seals += wal.stats().seals;
+        self.seen.trimmed += wal.stats().segments_trimmed;
         self.seen.acknowledged = self.model.acknowledged as u64;
         self.seen.recycled +=
             self.disk.history.drain(..).filter(|what| what.ends_with(" 0 8192")).count() as u64;
@@ -177,13 +250,25 @@ impl Life {
             _ => self.prng.below(200_000),
         };
         let records = 1 + self.prng.below(3);
-        if wal.room() < records * (size + 32) {
-            wal.request_room(records * (size + 32));
+        if wal.room() < records * (size + 32) + 40 {
+            wal.request_room(records * (size + 32) + 40);
             return None;
         }
         let first = self.model.history.len();
+        let votes = self.prng.chance(5);
+        if votes {
+            let term = self.model.logged.last().map_or(0, |(_, term)| *term) + 1;
+            let state = HardState {
+                slice: LOGGED,
+                term: Term(term),
+                vote: None,
+                commit: LogIndex(self.model.acknowledged as u64),
+            };
+            wal.append(Record::HardState(state));
+            self.model.logged.push((FrameSequence(u64::MAX), term));
+        }
         for _ in 0..records {
-            let slice = SliceId(self.prng.below(3) as u16);
+            let slice = SliceId(self.prng.below(u64::from(SLICES)) as u16);
             let bytes = body(*next, size as usize);
             let index = LogIndex(*next + 1);
             wal.append(Record::Entry { slice, term: Term(1), index, body: &bytes });
@@ -194,7 +279,25 @@ impl Life {
         for entry in &mut self.model.history[first..] {
             entry.0 = last;
         }
+        if votes && let Some(logged) = self.model.logged.last_mut() {
+            logged.0 = last;
+        }
         Some((last, self.model.history.len()))
+    }
+
+    /// One slice, or all of them, need less of what was acknowledged; and a turn ends.
+    fn trim(&mut self, wal: &mut Wal) {
+        let last = self.model.acknowledged as u64;
+        let last = if self.prng.chance(50) { last } else { self.prng.below(last + 1) };
+        let one = self.prng.below(u64::from(SLICES)) as u16;
+        let all = self.prng.chance(60);
+        for (slice, told) in (0..).zip(&mut self.model.trims) {
+            if all || slice == one {
+                *told = last.max(*told);
+                wal.trim(SliceId(slice), LogIndex(last));
+            }
+        }
+        wal.close_batch(self.now);
     }
 
     fn vote(&mut self, wal: &mut Wal) {
@@ -225,7 +328,8 @@ proptest! {
 
     /// Red when: any bug of the list in src/planted.rs is planted, or the run's first frames are
     /// hinted at before its last is durable, or a segment ends only where the next one of its own
-    /// boot begins.
+    /// boot begins; trims, hard states or the rest of a batch are lost with segments that go, or
+    /// those go, at a start too, before what says so is durable.
     #[test]
     fn what_was_acknowledged_survives_any_sequence_of_crashes(seed in any::<u64>()) {
         run(seed, Planted::none(), 12).expect("the log keeps its promise");
@@ -246,11 +350,16 @@ fn the_model_sees_what_it_is_about() {
         total.rollovers += seen.rollovers;
         total.recycled += seen.recycled;
         total.seals += seen.seals;
+        total.trimmed += seen.trimmed;
+        total.resumed += seen.resumed;
     }
-    let Seen { boots, acknowledged, lost, cuts, voids, rollovers, recycled, seals } = total;
-    for count in [boots, acknowledged, lost, cuts, voids, rollovers, recycled, seals] {
+    let Seen { boots, acknowledged, lost, cuts, voids, rollovers, recycled, seals, .. } = total;
+    let Seen { trimmed, resumed, .. } = total;
+    let ends = [boots, acknowledged, lost, cuts, voids, rollovers, recycled, seals, trimmed];
+    for count in ends {
         assert!(40 < count, "{total:?}");
     }
+    assert!(5 < resumed, "{total:?}");
 }
 
 /// The first write or flush that fails ends every acknowledgement, in any life.
