@@ -44,6 +44,9 @@ pub struct Keyspace {
     pub(crate) snapshot: Option<Box<Snapshot>>,
     /// Their numbers tell nodes of lists which of them they have been seen by.
     pub(crate) snapshots_begun: u32,
+    /// A planted bug: see [`plant_forgetful_walker`](Self::plant_forgetful_walker).
+    #[cfg(feature = "planted")]
+    pub(crate) forgets_to_save: bool,
 }
 
 /// It moves from the thread that recovered it to that of its core, as a whole.
@@ -70,7 +73,27 @@ impl Keyspace {
             scratch: Vec::new(),
             snapshot: None,
             snapshots_begun: 0,
+            #[cfg(feature = "planted")]
+            forgets_to_save: false,
         }
+    }
+
+    /// Plants a bug for the simulator to find: what is about to change is not saved for a
+    /// snapshot, unless it is large. Nothing without the feature `planted`.
+    pub fn plant_forgetful_walker(&mut self) {
+        #[cfg(feature = "planted")]
+        {
+            self.forgets_to_save = true;
+        }
+    }
+
+    /// Is it planted?
+    pub(crate) fn forgets_to_save(&self) -> bool {
+        #[cfg(feature = "planted")]
+        let forgets = self.forgets_to_save;
+        #[cfg(not(feature = "planted"))]
+        let forgets = false;
+        forgets
     }
 
     /// Up to where values are stored as bytes, from now on. What is stored stays as it is.

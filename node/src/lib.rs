@@ -85,5 +85,5 @@ pub use parcel::Parcel;
 pub use planted::Plant;
 pub use replay::{LogReplay, SliceReplay, SliceRestore, SliceStart, settle_replays};
 pub use settings::{Effect, MemoryPolicy, OutputLimit, SETTINGS, Setting, Settings};
-pub use snapshots::{Published, SnapshotEvent, SnapshotOutput};
+pub use snapshots::{Published, SnapshotEvent, SnapshotOutput, SnapshotSteps};
 pub use topology::Topology;

@@ -460,6 +460,11 @@ impl Node {
 
     /// Plants a bug for the simulator to find; nothing without the feature `planted`.
     pub fn plant(&mut self, plant: Plant) {
+        if plant == Plant::ForgetSave {
+            for slice in self.topology.slices_of(self.core) {
+                self.slices.space_mut(slice).keyspace.plant_forgetful_walker();
+            }
+        }
         self.planted.plant(plant);
     }
 

@@ -34,6 +34,12 @@ pub enum Plant {
     ForgetWatch,
     /// Now and then an effect is applied and not logged.
     DropEffect,
+    /// A snapshot is published although its index is not settled (PROTOCOL I6).
+    PublishUnsettled,
+    /// A snapshot's walker does not save a key before it changes.
+    ForgetSave,
+    /// Recovery passes over the first entry behind a snapshot.
+    SkipBehindSnapshot,
 }
 
 /// The bugs in force.

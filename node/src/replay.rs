@@ -134,6 +134,9 @@ impl SliceReplay {
 
     /// Plants a bug for the simulator to find; nothing without the feature `planted`.
     pub fn plant(&mut self, plant: Plant) {
+        if plant == Plant::ForgetSave {
+            self.keyspace.plant_forgetful_walker();
+        }
         self.planted.plant(plant);
     }
 
@@ -189,7 +192,8 @@ impl SliceReplay {
     }
 
     fn entry(&mut self, term: Term, index: LogIndex, body: &[u8]) -> Result<(), String> {
-        let is_next = self.met == LogIndex::NONE || index == self.met.next();
+        // A newer generation of logs may be trimmed while an older one is still there.
+        let is_next = self.met < index;
         self.met = index;
         if index <= self.base {
             // The snapshot holds it.
@@ -215,7 +219,10 @@ impl SliceReplay {
             self.history.terms.push((term, index));
         }
         self.logged += body.len() as u64;
-        if body.is_empty() {
+        let is_passed_over = self.base != LogIndex::NONE
+            && index == self.base.next()
+            && self.planted.is(Plant::SkipBehindSnapshot);
+        if body.is_empty() || is_passed_over {
             return Ok(());
         }
         let reader = BatchReader::new(body).map_err(|error| error.to_string())?;
@@ -394,6 +401,24 @@ enum Verdict {
     Yes,
     No,
     NotYet,
+}
+
+impl SliceStart {
+    pub fn id(&self) -> SliceId {
+        self.slice.id
+    }
+
+    /// The digest of the keyspace.
+    pub fn digest(&self) -> u128 {
+        self.space.keyspace.digest()
+    }
+
+    /// What a snapshot taken now would keep besides the keyspace, as bytes: terms, void ranges,
+    /// the checksum of all effects; and the last entry.
+    pub fn history(&self) -> (LogIndex, Vec<u8>) {
+        let last = self.group.last();
+        (last, self.group.history().encode(last, self.slice.checksum().0))
+    }
 }
 
 impl LogReplay {

@@ -18,19 +18,31 @@ use wal::snapshot::Manifest;
 use crate::event::Pending;
 use crate::group::Group;
 use crate::node::{Node, Phase};
+use crate::planted::Plant;
 
-/// A chunk goes out when it has this size, or a little more: bytes.
-const CHUNK_SIZE: usize = 512 * 1024;
 /// Chunks on their way to the disk.
 const CHUNKS_MAX: usize = 4;
-/// Entries walked in one turn.
-const ENTRIES_PER_TURN: usize = 512;
 /// A log may have so many times its share of `snapshot-log-size` before single slices are looked at,
 const LOG_SHARES: u64 = 3;
 /// so often: microseconds.
 const LOOK_US: u64 = 100_000;
 /// After a failure the next is tried only so much later: microseconds.
 const PATIENCE_US: u64 = 10_000_000;
+
+/// How large the steps of a snapshot are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotSteps {
+    /// A chunk goes out when it has this size, or a little more: bytes.
+    pub chunk_size: usize,
+    /// Entries walked in one turn.
+    pub entries_per_turn: usize,
+}
+
+impl Default for SnapshotSteps {
+    fn default() -> Self {
+        Self { chunk_size: 512 * 1024, entries_per_turn: 512 }
+    }
+}
 
 /// Something to be done for a snapshot. Those of one snapshot are carried out in order.
 #[derive(Debug)]
@@ -67,6 +79,7 @@ pub struct Published {
 /// Owner: core.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
+    steps: SnapshotSteps,
     taking: Option<Taking>,
     /// Slices whose turn comes.
     queue: VecDeque<SliceId>,
@@ -147,6 +160,7 @@ impl Snapshots {
             kept[usize::from(one.slice.0)].add(*one);
         }
         Self {
+            steps: SnapshotSteps::default(),
             taking: None,
             queue: VecDeque::new(),
             kept,
@@ -206,6 +220,12 @@ impl Kept {
 const KEPT: usize = 2;
 
 impl Node {
+    /// From now on snapshots are taken in such steps; smaller ones show a simulator more of what
+    /// can happen between them.
+    pub fn set_snapshot_steps(&mut self, steps: SnapshotSteps) {
+        self.snapshots.steps = steps;
+    }
+
     /// Snapshots all own slices. False if that is being done.
     pub(crate) fn begin_save(&mut self, now: Now) -> bool {
         if self.snapshots.save.is_some() {
@@ -256,9 +276,14 @@ impl Node {
                 let walks = taking.stage == Stage::Walking && taking.on_their_way < CHUNKS_MAX;
                 ((walks || taking.stage == Stage::Failed) && is_here).then_some(0)
             }
-            None if queue.is_empty() => None,
-            None => Some(*resting_us),
+            // A slice that comes back, or whose batch is logged, comes with an event.
+            None => queue.iter().any(|slice| self.may_begin(*slice)).then_some(*resting_us),
         }
+    }
+
+    /// The slice is here, and all that was executed on it has its place in the log.
+    fn may_begin(&self, slice: SliceId) -> bool {
+        self.slices.is_here(slice) && self.slices.batch_is_new(slice)
     }
 
     /// Slices that have logged much since their last snapshot.
@@ -314,9 +339,8 @@ impl Node {
         if now.monotonic_us < self.snapshots.resting_us {
             return;
         }
-        let slices = &self.slices;
-        let is_ready = |slice: &SliceId| slices.is_here(*slice) && slices.batch_is_new(*slice);
-        let Some(at) = self.snapshots.queue.iter().position(is_ready) else { return };
+        let mut queue = self.snapshots.queue.iter();
+        let Some(at) = queue.position(|slice| self.may_begin(*slice)) else { return };
         let slice = self.snapshots.queue.remove(at).expect("it was just found");
         let group = self.slices.group(slice);
         let (logged, index) = (group.logged(), group.last());
@@ -343,7 +367,7 @@ impl Node {
 
     fn walk_snapshot(&mut self, now: Now) {
         let Self { snapshots, slices, outputs, .. } = self;
-        let Snapshots { taking: Some(taking), buffers, .. } = snapshots else { return };
+        let Snapshots { taking: Some(taking), buffers, steps, .. } = snapshots else { return };
         let slice = taking.manifest.slice;
         if !slices.is_here(slice) {
             return;
@@ -358,9 +382,9 @@ impl Node {
         if taking.stage != Stage::Walking || CHUNKS_MAX <= taking.on_their_way {
             return;
         }
-        match keyspace.snapshot_walk(ENTRIES_PER_TURN, &mut taking.chunk) {
+        match keyspace.snapshot_walk(steps.entries_per_turn, &mut taking.chunk) {
             Walk::More => {
-                if CHUNK_SIZE <= taking.chunk.len() {
+                if steps.chunk_size <= taking.chunk.len() {
                     Snapshots::send_chunk(taking, buffers, outputs);
                 }
             }
@@ -383,9 +407,10 @@ impl Node {
     }
 
     fn publish_snapshot(&mut self) {
-        let Self { snapshots, slices, outputs, .. } = self;
+        let Self { snapshots, slices, outputs, planted, .. } = self;
         let Some(taking) = &mut snapshots.taking else { return };
         let is_settled = taking.manifest.index <= slices.settled(taking.manifest.slice);
+        let is_settled = is_settled || planted.is(Plant::PublishUnsettled);
         if taking.stage == Stage::Walked && taking.on_their_way == 0 && is_settled {
             taking.stage = Stage::Publishing;
             let manifest = taking.manifest.clone();

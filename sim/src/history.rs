@@ -131,6 +131,8 @@ pub enum Request {
         target: Key,
         replace: bool,
     },
+    /// Something on collections, in these words, of which only the effects are checked.
+    Loose(Vec<Vec<u8>>),
     Size,
     FlushAll,
     /// FLUSHDB.
@@ -156,6 +158,10 @@ pub enum Request {
     Select(u16),
     Durability(Level),
     Info,
+    /// SAVE, or BGSAVE.
+    Save {
+        waits: bool,
+    },
     /// HELLO 3: replies change their form from here on.
     Hello,
     Quit,
@@ -177,6 +183,7 @@ impl Request {
             | Self::MultiSet { .. }
             | Self::Rename { .. }
             | Self::Copy { .. }
+            | Self::Loose(_)
             | Self::FlushAll
             | Self::FlushDatabase
             | Self::Swap => true,

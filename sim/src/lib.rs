@@ -11,9 +11,11 @@
 
 mod world;
 
+mod archive;
 mod disk;
 mod link;
 mod resp;
+mod shelf;
 mod workload;
 
 mod checker;

@@ -33,6 +33,11 @@ pub struct Plan {
     pub jumps: bool,
     /// Processes often die while they start.
     pub restless: bool,
+    /// The setting `snapshot-log-size`.
+    pub snapshot_log_size: u64,
+    /// The setting `save`.
+    pub save_points: &'static str,
+    pub snapshot_steps: node::SnapshotSteps,
     pub seed: u64,
 }
 
@@ -74,6 +79,12 @@ impl Plan {
             slows: prng.chance(40),
             jumps: prng.chance(50),
             restless: prng.chance(30),
+            snapshot_log_size: [64, 64, 256, 4096][prng.index(4)] * KIB,
+            save_points: ["", "", "2 100"][prng.index(3)],
+            snapshot_steps: node::SnapshotSteps {
+                chunk_size: [256, 4096, 512 * 1024][prng.index(3)],
+                entries_per_turn: [16, 64, 512][prng.index(3)],
+            },
             seed,
         }
     }
@@ -103,7 +114,10 @@ impl Plan {
             output_budget: 16 * self.output_size_pause,
             entry_size_max: base::limits::ENTRY_SIZE_MAX,
             long_command_ns: self.long_command_ns,
-            given: Vec::new(),
+            given: vec![
+                ("snapshot-log-size".to_owned(), self.snapshot_log_size.to_string().into_bytes()),
+                ("save".to_owned(), self.save_points.into()),
+            ],
             stopwatch: || 0,
             cpu_times: node::CpuTimes::default,
             settings: Vec::new(),

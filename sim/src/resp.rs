@@ -35,7 +35,9 @@ fn parse_at(bytes: &[u8], start: usize) -> Result<Option<(Reply, usize)>, Malfor
         b'-' => Reply::Error(body),
         b':' => Reply::Integer(number(bytes, body)?),
         b'_' => Reply::Null,
-        b'#' | b',' | b'(' => Reply::Other,
+        // A double is read as its decimal form.
+        b',' => Reply::Bulk(body),
+        b'#' | b'(' => Reply::Other,
         b'$' | b'=' | b'!' => {
             let size = number(bytes, body)?;
             if size == -1 {

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use base::SliceId;
+use base::{LogIndex, SliceId, Term};
 use engine::{BatchReader, Effect, Keyspace};
 use node::Topology;
 use wal::Record;
 
 use crate::history::{Chain, Key, TOKEN_SIZE, Value, Values};
-use crate::keys::{Keys, WIDE};
+use crate::keys::{self, Keys, LOOSE, MIXED, WIDE};
 use crate::trace::hash_bytes;
 
 use attachment::{Attachment, Place};
@@ -44,6 +44,8 @@ pub struct Surviving {
     /// Keep the bytes of keys and values, to make keyspaces of.
     keeps_bytes: bool,
     bytes: Bytes,
+    /// Of each slice, the effects on collections that count, as a batch has them.
+    collections: Vec<Vec<Vec<u8>>>,
 }
 
 /// What keys hold, and whether it was written into.
@@ -68,7 +70,8 @@ pub struct Entry {
     pub hash: u64,
     effects: Vec<Kept>,
     fragment: Vec<Place>,
-    body: Option<Vec<u8>>,
+    is_of_collections: bool,
+    pub body: Vec<u8>,
 }
 
 /// An effect as the checkers see it.
@@ -77,6 +80,8 @@ enum Kept {
     Put(u16, Key, Value),
     Append(u16, Key, u32),
     Delete(u16, Key),
+    /// All members of a collection.
+    DeleteCollection(u16),
     FlushDatabase(u16),
     FlushAll,
     Swap(u16, u16),
@@ -123,6 +128,7 @@ impl Surviving {
             fragments: 0,
             keeps_bytes,
             bytes: BTreeMap::new(),
+            collections: vec![Vec::new(); slices],
         }
     }
 
@@ -150,7 +156,8 @@ impl Surviving {
             hash: hash_bytes(body),
             effects: Vec::new(),
             fragment: Vec::new(),
-            body: self.keeps_bytes.then(|| body.to_vec()),
+            is_of_collections: false,
+            body: body.to_vec(),
         };
         if !body.is_empty() {
             let reader = BatchReader::new(body).map_err(|error| error.to_string())?;
@@ -162,7 +169,9 @@ impl Surviving {
                 {
                     return Err(format!("entry {index} of slice {slice} is about another's key"));
                 }
-                entry.effects.push(keep(&effect, keys, values)?);
+                let db = effect.place().map(|(db, _)| db);
+                entry.is_of_collections |= db.is_some_and(is_of_collections);
+                keep(&effect, keys, values, &mut entry.effects)?;
             }
             log.resolved = log.resolved.max(attachment.resolved);
             log.voids.extend(attachment.void.map(|first| first..index.0));
@@ -202,12 +211,13 @@ impl Surviving {
                     }
                     apply(*effect, &mut contents, changes)?;
                 }
-                if let Some(body) = &entry.body {
+                if self.keeps_bytes {
                     let topology = self.topology;
                     let is_own = |key: &[u8]| {
                         usize::from(topology.slice_of(engine::slot_of(key)).0) == slice
                     };
-                    apply_bytes(body, &mut self.bytes, &is_own)?;
+                    apply_bytes(&entry.body, &mut self.bytes, &is_own)?;
+                    self.collections[slice].push(entry.body.clone());
                 }
             }
             self.contents.append(&mut contents);
@@ -236,7 +246,75 @@ impl Surviving {
                     .expect("it was just put");
             }
         }
+        // What collections came to: the way there, as their forms depend on it.
+        for (keyspace, bodies) in keyspaces.iter_mut().zip(&self.collections) {
+            for body in bodies.iter().filter(|body| !body.is_empty()) {
+                for effect in BatchReader::new(body).expect("it was read before") {
+                    let effect = effect.expect("it was read before");
+                    let is_about = match effect {
+                        Effect::FlushDatabase { db } => is_of_collections(db),
+                        Effect::FlushAll => {
+                            for db in [MIXED, LOOSE] {
+                                let flush = Effect::FlushDatabase { db };
+                                keyspace.replay(&flush).expect("a database can be emptied");
+                            }
+                            false
+                        }
+                        _ => effect.place().is_some_and(|(db, _)| is_of_collections(db)),
+                    };
+                    if is_about {
+                        keyspace.replay(&effect).expect("it counts, after all before it");
+                    }
+                }
+            }
+        }
         Some(keyspaces)
+    }
+
+    /// The keyspace of a slice as of an entry, made of the effects of what counts up to there.
+    pub fn keyspace_at(
+        &self,
+        slice: SliceId,
+        term: Term,
+        index: LogIndex,
+        seed: u64,
+    ) -> Result<Keyspace, String> {
+        let log = &self.slices[usize::from(slice.0)];
+        if log.entry(index.0).is_none_or(|entry| entry.term != term.0) {
+            return Err(format!("there is no such entry of term {term}"));
+        }
+        let mut keyspace = Keyspace::new(seed, self.topology.slots(slice));
+        let counted = log.entries.iter().filter(|entry| log.counts(entry.index));
+        for entry in counted.take_while(|entry| entry.index <= index.0) {
+            if entry.body.is_empty() {
+                continue;
+            }
+            for effect in BatchReader::new(&entry.body).map_err(|error| error.to_string())? {
+                let effect = effect.map_err(|error| error.to_string())?;
+                keyspace.replay(&effect).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(keyspace)
+    }
+
+    /// Keys of all databases but the one of loose collections.
+    pub fn key_count(&self) -> usize {
+        let mut collections: Vec<u16> =
+            self.members().map(|(_, member)| keys::collection_of(*member)).collect();
+        let members = collections.len();
+        collections.sort_unstable();
+        collections.dedup();
+        self.contents.len() - members + collections.len()
+    }
+
+    /// Was there ever a collection?
+    pub fn has_collections(&self) -> bool {
+        let mut entries = self.slices.iter().flat_map(|log| &log.entries);
+        entries.any(|entry| entry.is_of_collections)
+    }
+
+    fn members(&self) -> impl Iterator<Item = &(u16, Key)> {
+        self.contents.keys().filter(|(db, _)| *db == MIXED)
     }
 
     /// Keys of one database.
@@ -331,7 +409,81 @@ impl Surviving {
     }
 }
 
-fn keep(effect: &Effect<'_>, keys: &Keys, values: &Values) -> Result<Kept, String> {
+fn is_of_collections(db: u16) -> bool {
+    matches!(db, MIXED | LOOSE)
+}
+
+/// Appends what the checkers see of an effect.
+fn keep(
+    effect: &Effect<'_>,
+    keys: &Keys,
+    values: &Values,
+    into: &mut Vec<Kept>,
+) -> Result<(), String> {
+    match effect.place() {
+        Some((LOOSE, _)) => {}
+        Some((MIXED, key)) => keep_members(effect, key, keys, values, into)?,
+        _ => into.push(keep_string(effect, keys, values)?),
+    }
+    Ok(())
+}
+
+/// Of an effect on a collection of the mixed database.
+fn keep_members(
+    effect: &Effect<'_>,
+    key: &[u8],
+    keys: &Keys,
+    values: &Values,
+    into: &mut Vec<Kept>,
+) -> Result<(), String> {
+    let collection = keys.find_collection(key).ok_or("a collection that no client ever named")?;
+    let find = |bytes: &[u8]| {
+        keys.find_member(collection, bytes).ok_or("a member that no client ever named".to_owned())
+    };
+    match *effect {
+        Effect::SetAdd { members, .. } => {
+            for member in members.iter() {
+                into.push(Kept::Put(MIXED, find(member)?, Value::Number(1)));
+            }
+        }
+        Effect::HashSet { pairs, expire_ms: None, .. } => {
+            for (field, value) in pairs.pairs() {
+                let known = values.known(value).ok_or("a value that no client ever sent")?;
+                into.push(Kept::Put(MIXED, find(field)?, known));
+            }
+        }
+        Effect::ZsetAdd { pairs, .. } => {
+            for (score, member) in pairs.pairs() {
+                let score = score.try_into().map_err(|_| "a score of another size")?;
+                let score = f64::from_bits(u64::from_le_bytes(score)) as i64;
+                into.push(Kept::Put(MIXED, find(member)?, Value::Number(score)));
+            }
+        }
+        Effect::SetRemove { members, .. }
+        | Effect::HashRemove { fields: members, .. }
+        | Effect::ZsetRemove { members, .. } => {
+            for member in members.iter() {
+                into.push(Kept::Delete(MIXED, find(member)?));
+            }
+        }
+        Effect::ListPush { end: engine::End::Right, elements, .. } => {
+            let list = keys::members(collection).next().expect("it has members");
+            for element in elements.iter() {
+                match values.known(element) {
+                    Some(Value::Chain(chain)) if element.len() == TOKEN_SIZE => {
+                        into.push(Kept::Append(MIXED, list, chain.last()));
+                    }
+                    _ => return Err("an element that no client ever sent".to_owned()),
+                }
+            }
+        }
+        Effect::Delete { .. } => into.push(Kept::DeleteCollection(collection)),
+        other => return Err(format!("an effect that no client asked for: {other:?}")),
+    }
+    Ok(())
+}
+
+fn keep_string(effect: &Effect<'_>, keys: &Keys, values: &Values) -> Result<Kept, String> {
     let find = |key: &[u8]| keys.find(key).ok_or("a key that no client ever named".to_owned());
     Ok(match *effect {
         Effect::PutString { db, key, value, expire_ms: None } => {
@@ -348,9 +500,7 @@ fn keep(effect: &Effect<'_>, keys: &Keys, values: &Values) -> Result<Kept, Strin
         Effect::FlushDatabase { db } => Kept::FlushDatabase(db),
         Effect::FlushAll => Kept::FlushAll,
         Effect::SwapDatabases { first, second } => Kept::Swap(first, second),
-        _ => {
-            return Err(format!("an effect that no client asked for: {effect:?}"));
-        }
+        other => return Err(format!("an effect that no client asked for: {other:?}")),
     })
 }
 
@@ -366,6 +516,14 @@ fn apply(effect: Kept, contents: &mut Contents, changes: &mut Vec<Put>) -> Resul
             (db, key, Some(Value::Chain(Chain::append(before, token))))
         }
         Kept::Delete(db, key) => (db, key, None),
+        Kept::DeleteCollection(collection) => {
+            for member in keys::members(collection) {
+                if contents.remove(&(MIXED, member)).is_some() {
+                    changes.push((MIXED, member, None));
+                }
+            }
+            return Ok(());
+        }
         Kept::FlushDatabase(_) | Kept::FlushAll => {
             let goes = |database: u16| match effect {
                 Kept::FlushDatabase(db) => db == database,
@@ -416,7 +574,11 @@ fn apply_bytes(
         return Ok(());
     }
     for effect in BatchReader::new(body).map_err(|error| error.to_string())? {
-        match effect.map_err(|error| error.to_string())? {
+        let effect = effect.map_err(|error| error.to_string())?;
+        if effect.place().is_some_and(|(db, _)| is_of_collections(db)) {
+            continue;
+        }
+        match effect {
             Effect::PutString { db, key, value, .. } => {
                 bytes.insert((db, key.to_vec()), (value.to_vec(), false));
             }
@@ -460,7 +622,8 @@ mod tests {
             hash: index,
             effects: Vec::new(),
             fragment: Vec::new(),
-            body: None,
+            is_of_collections: false,
+            body: Vec::new(),
         };
         let voids = voids.iter().map(|[first, end]| *first..*end).collect();
         let entries = (1..=count).map(entry).collect();

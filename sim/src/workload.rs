@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use base::{Map, Prng};
 
 use crate::history::{
-    Answer, Chain, Condition, EMPTY, Key, Level, Request, Value, Values, token_bytes,
+    Answer, Chain, Condition, EMPTY, Key, Level, Request, TOKEN_SIZE, Value, Values, token_bytes,
 };
-use crate::keys::{self, Keys, SMALL, TWIN, WIDE, is_small};
+use crate::keys::{self, Keys, Kind, LOOSE, MIXED, SMALL, TWIN, WIDE, is_small};
 use crate::resp::{Reply, write_command, write_inline};
 
 /// Does the engine declare this command?
@@ -76,6 +76,8 @@ pub struct Workload {
     many_share: u64,
     large_left: u32,
     appends: bool,
+    /// Clients visit the databases of collections.
+    collects: bool,
     /// The bytes of texts that were not sent yet.
     texts_unsent: Map<Value, Vec<u8>>,
     last_size: usize,
@@ -86,6 +88,7 @@ impl Workload {
         let write_share = [20, 50, 80][prng.index(3)];
         let memory_share = [0, 25, 25, 60][prng.index(4)];
         let many_share = [5, 15, 40][prng.index(3)];
+        let collects = prng.chance(70);
         Self {
             prng,
             texts: 0,
@@ -96,6 +99,7 @@ impl Workload {
             many_share,
             large_left: 3,
             appends: is_declared("append"),
+            collects,
             texts_unsent: Map::default(),
             last_size: 0,
         }
@@ -109,6 +113,8 @@ impl Workload {
         }
         if self.prng.chance(35) {
             greeting.push(Request::Select(SMALL));
+        } else if self.collects && self.prng.chance(40) {
+            greeting.push(Request::Select(if self.prng.chance(60) { MIXED } else { LOOSE }));
         }
         if self.prng.chance(self.memory_share) {
             greeting.push(Request::Durability(Level::Memory));
@@ -151,11 +157,18 @@ impl Workload {
             2..4 if is_declared("flushdb") => Request::FlushDatabase,
             4..8 if is_declared("swapdb") => Request::Swap,
             8..30 if is_declared("dbsize") => Request::Size,
-            30..42 => Request::Select(if self.prng.chance(60) { WIDE } else { SMALL }),
+            30..42 => Request::Select(match self.prng.below(10) {
+                0..5 => WIDE,
+                5..8 => SMALL,
+                8..9 if self.collects => MIXED,
+                9.. if self.collects => LOOSE,
+                _ => WIDE,
+            }),
             42..45 => self.visit_twin(standing, values),
             45..60 => Request::Ping,
             60..70 => Request::Info,
-            70..75 => Request::Wrong,
+            70..73 => Request::Wrong,
+            73..75 => Request::Save { waits: self.prng.chance(40) },
             75..85 if 0 < self.memory_share => {
                 Request::Durability(if self.prng.chance(50) { Level::Local } else { Level::Memory })
             }
@@ -163,6 +176,8 @@ impl Workload {
                 let value = self.text(values, 200);
                 Request::Echo(value)
             }
+            _ if database == MIXED => self.on_member(values),
+            _ if database == LOOSE => self.on_loose(),
             _ if self.prng.chance(self.many_share) => match self.prng.chance(50) {
                 true => self.over_many(database, values),
                 false => self.transaction(standing, values),
@@ -170,6 +185,64 @@ impl Workload {
             _ if self.prng.chance(self.write_share) => self.write(database, values),
             _ => self.read(database),
         }
+    }
+
+    /// Something on one member of a collection of the mixed database.
+    fn on_member(&mut self, values: &mut Values) -> Request {
+        let key = keys::draw_member(&mut self.prng);
+        let kind = keys::kind(key).expect("it is a member");
+        if !self.prng.chance(self.write_share) {
+            return match kind {
+                Kind::Set => Request::Exists(vec![key]),
+                Kind::Hash if self.prng.chance(20) => Request::Exists(vec![key]),
+                _ => Request::Get(key),
+            };
+        }
+        let goes = if kind == Kind::List { 8 } else { 35 };
+        if self.prng.chance(goes) {
+            return Request::Delete(vec![key]);
+        }
+        let value = match kind {
+            Kind::Set => Value::Number(1),
+            Kind::Hash => {
+                let size = [10, 10, 70, 3000][self.prng.index(4)];
+                let size = self.prng.index(size);
+                self.text(values, size)
+            }
+            Kind::Zset => {
+                self.texts += 1;
+                Value::Number(self.texts as i64)
+            }
+            Kind::List => {
+                self.tokens += 1;
+                return Request::Append { key, token: self.tokens };
+            }
+        };
+        let is_always = kind != Kind::Set && self.prng.chance(70);
+        let condition = if is_always { Condition::Always } else { Condition::IfAbsent };
+        Request::Set { key, value, condition, get: false }
+    }
+
+    /// Something on a collection of the loose database: whatever has effects.
+    fn on_loose(&mut self) -> Request {
+        let prng = &mut self.prng;
+        let number = prng.below(8);
+        let kind = KINDS_LOOSE[(number % 4) as usize];
+        let templates: Vec<&str> =
+            LOOSE_COMMANDS.iter().filter(|(of, _)| *of == kind).map(|(_, words)| *words).collect();
+        let template = templates[prng.index(templates.len())];
+        let words = template.split(' ').map(|word| match word {
+            "$key" => format!("loose:{number}"),
+            // Another one of the same kind, often in another slice.
+            "$other" => format!("loose:{}", (number + 4) % 8),
+            "$m" => format!("m{}", prng.below(40)),
+            "$n" => prng.below(100).to_string(),
+            "$i" => (prng.below(9) as i64 - 4).to_string(),
+            "$long" => "long".repeat(30 + prng.index(60)),
+            "$seconds" => (100_000 + prng.below(1000)).to_string(),
+            word => word.to_owned(),
+        });
+        Request::Loose(words.map(String::into_bytes).collect())
     }
 
     /// A look into the database that SWAPDB exchanges with the small one, and back to that.
@@ -413,12 +486,78 @@ impl Workload {
         }
     }
 
+    /// Of a request about a member of a collection.
+    fn words_on_member<'a>(
+        &mut self,
+        request: &Request,
+        keys: &'a Keys,
+    ) -> Option<Vec<Cow<'a, [u8]>>> {
+        let (Request::Get(one) | Request::Set { key: one, .. } | Request::Append { key: one, .. }) =
+            request
+        else {
+            let (Request::Delete(several) | Request::Exists(several)) = request else {
+                return None;
+            };
+            return match several[..] {
+                [one] => self.words_on(one, request, keys),
+                _ => None,
+            };
+        };
+        self.words_on(*one, request, keys)
+    }
+
+    fn words_on<'a>(
+        &mut self,
+        member: Key,
+        request: &Request,
+        keys: &'a Keys,
+    ) -> Option<Vec<Cow<'a, [u8]>>> {
+        let kind = keys::kind(member)?;
+        let command = match (request, kind) {
+            (Request::Get(_), Kind::Hash) => "HGET",
+            (Request::Get(_), Kind::Zset) => "ZSCORE",
+            (Request::Get(_), Kind::List) => "LRANGE",
+            (Request::Set { .. }, Kind::Set) => "SADD",
+            (Request::Set { condition: Condition::IfAbsent, .. }, Kind::Hash) => "HSETNX",
+            (Request::Set { .. }, Kind::Hash) => "HSET",
+            (Request::Set { .. }, Kind::Zset) => "ZADD",
+            (Request::Delete(_), Kind::Set) => "SREM",
+            (Request::Delete(_), Kind::Hash) => "HDEL",
+            (Request::Delete(_), Kind::Zset) => "ZREM",
+            (Request::Delete(_), Kind::List) => "DEL",
+            (Request::Append { .. }, Kind::List) => "RPUSH",
+            (Request::Exists(_), Kind::Hash) => "HEXISTS",
+            (Request::Get(_) | Request::Exists(_), Kind::Set) => "SISMEMBER",
+            other => unreachable!("no client asks {other:?}"),
+        };
+        let word = |word: &'static str| Cow::Borrowed(word.as_bytes());
+        let mut words = vec![word(command), Cow::Borrowed(keys.bytes(member))];
+        let bytes = Cow::Owned(keys::member_bytes(member));
+        match request {
+            Request::Set { value, condition, .. } if kind == Kind::Zset => {
+                words.extend((*condition == Condition::IfAbsent).then(|| word("NX")));
+                words.extend([Cow::Owned(self.bytes_of(*value)), bytes]);
+            }
+            Request::Set { value, .. } if kind == Kind::Hash => {
+                words.extend([bytes, Cow::Owned(self.bytes_of(*value))]);
+            }
+            Request::Get(_) if kind == Kind::List => words.extend([word("0"), word("-1")]),
+            Request::Append { token, .. } => words.push(Cow::Owned(token_bytes(*token))),
+            Request::Delete(_) if kind == Kind::List => {}
+            _ => words.push(bytes),
+        }
+        Some(words)
+    }
+
     fn words<'a>(&mut self, request: &Request, keys: &'a Keys) -> Vec<Cow<'a, [u8]>> {
         let name = |name: &'static str| Cow::Borrowed(name.as_bytes());
         let key = |key: &Key| Cow::Borrowed(keys.bytes(*key));
         let on = |command: &'static str, several: &[Key]| {
             std::iter::once(name(command)).chain(several.iter().map(key)).collect()
         };
+        if let Some(words) = self.words_on_member(request, keys) {
+            return words;
+        }
         match request {
             Request::Get(one) => vec![name("GET"), key(one)],
             Request::Set { key: one, value, condition, get } => {
@@ -457,6 +596,7 @@ impl Workload {
                 words.extend(replace.then(|| name("REPLACE")));
                 words
             }
+            Request::Loose(words) => words.iter().map(|word| Cow::Owned(word.clone())).collect(),
             Request::Size => vec![name("DBSIZE")],
             Request::FlushAll => vec![name("FLUSHALL")],
             Request::FlushDatabase => vec![name("FLUSHDB")],
@@ -485,6 +625,7 @@ impl Workload {
                 vec![name("CLIENT"), name("DURABILITY"), name(level)]
             }
             Request::Info => vec![name("INFO")],
+            Request::Save { waits } => vec![name(if *waits { "SAVE" } else { "BGSAVE" })],
             Request::Hello => vec![name("HELLO"), name("3")],
             Request::Quit => vec![name("QUIT")],
             Request::Wrong => vec![name("GET"), name("one"), name("two")],
@@ -503,6 +644,9 @@ pub fn interpret(
     let value = |range: &std::ops::Range<usize>| {
         values.known(&bytes[range.clone()]).map(Answer::Value).ok_or("a value nobody sent")
     };
+    if let Some(answer) = interpret_on_member(request, reply, bytes, values) {
+        return answer;
+    }
     if let Reply::Error(range) = reply {
         let text = String::from_utf8_lossy(&bytes[range.clone()]);
         return match request {
@@ -518,6 +662,13 @@ pub fn interpret(
             Request::Queue(_) | Request::Execute { .. } if text.starts_with("MISCONF ") => {
                 Ok(Answer::Refused)
             }
+            Request::Save { .. } if text == "ERR Background save already in progress" => {
+                Ok(Answer::Other)
+            }
+            Request::Save { waits: true } if text.starts_with("ERR a snapshot could not be") => {
+                Ok(Answer::Other)
+            }
+            Request::Loose(_) if LOOSE_ERRORS.contains(&&*text) => Ok(Answer::Other),
             _ if request.writes() && text.starts_with("MISCONF ") => Ok(Answer::Refused),
             _ => Err(format!("{request:?} was answered {text:?}")),
         };
@@ -532,7 +683,8 @@ pub fn interpret(
             Request::Set { get: false, .. }
             | Request::FlushAll
             | Request::FlushDatabase
-            | Request::Swap,
+            | Request::Swap
+            | Request::Save { waits: true },
             Reply::Simple(range),
         ) if &bytes[range.clone()] == b"OK" => Answer::Ok,
         (
@@ -560,6 +712,11 @@ pub fn interpret(
             | Request::Unwatch,
             Reply::Simple(range),
         ) if &bytes[range.clone()] == b"OK" => Answer::Other,
+        (Request::Save { waits: false }, Reply::Simple(range))
+            if &bytes[range.clone()] == b"Background saving started" =>
+        {
+            Answer::Other
+        }
         (Request::Queue(_), Reply::Simple(range)) if &bytes[range.clone()] == b"QUEUED" => {
             Answer::Other
         }
@@ -577,6 +734,7 @@ pub fn interpret(
                 answers.map(|(key, reply)| interpret(&Request::Get(*key), reply, bytes, values));
             Answer::Many(answers.collect::<Result<_, _>>()?)
         }
+        (Request::Loose(_), _) => Answer::Other,
         (Request::Ping, Reply::Simple(range)) if &bytes[range.clone()] == b"PONG" => Answer::Other,
         (Request::Echo(sent), Reply::Bulk(range)) if value(range)? == Answer::Value(*sent) => {
             Answer::Other
@@ -586,6 +744,104 @@ pub fn interpret(
     };
     Ok(answer)
 }
+
+/// What a reply about a member of a collection says, in the words of a key that holds a string.
+fn interpret_on_member(
+    request: &Request,
+    reply: &Reply,
+    bytes: &[u8],
+    values: &Values,
+) -> Option<Result<Answer, String>> {
+    let member = match request {
+        Request::Get(one) | Request::Set { key: one, .. } | Request::Append { key: one, .. } => {
+            *one
+        }
+        Request::Delete(several) | Request::Exists(several) => *several.first()?,
+        _ => return None,
+    };
+    let kind = keys::kind(member)?;
+    let answer = match (request, reply) {
+        (_, Reply::Error(_)) => return None,
+        (Request::Set { condition: Condition::Always, .. }, Reply::Integer(0 | 1))
+        | (Request::Set { .. }, Reply::Integer(1)) => Answer::Ok,
+        (Request::Set { .. }, Reply::Integer(0)) => Answer::Nil,
+        (Request::Append { .. }, Reply::Integer(count)) => {
+            Answer::Integer(count * TOKEN_SIZE as i64)
+        }
+        (Request::Get(_), Reply::Null) => Answer::Nil,
+        (Request::Get(_), Reply::Array(elements)) if kind == Kind::List => {
+            let mut chain = Vec::new();
+            for element in elements {
+                let Reply::Bulk(range) = element else {
+                    return Some(Err(format!("{request:?} was answered {reply:?}")));
+                };
+                chain.extend_from_slice(&bytes[range.clone()]);
+            }
+            match (elements.is_empty(), values.known(&chain)) {
+                (true, _) => Answer::Nil,
+                (false, Some(value)) => Answer::Value(value),
+                (false, None) => return Some(Err("a list that nobody made".to_owned())),
+            }
+        }
+        _ => return None,
+    };
+    Some(Ok(answer))
+}
+
+/// Kinds of the loose database's keys, in turn.
+const KINDS_LOOSE: [Kind; 4] = [Kind::Set, Kind::Hash, Kind::Zset, Kind::List];
+
+/// What is done to them.
+const LOOSE_COMMANDS: &[(Kind, &str)] = &[
+    (Kind::Set, "SADD $key $m $m $m"),
+    (Kind::Set, "SADD $key $n $n"),
+    (Kind::Set, "SADD $key $long"),
+    (Kind::Set, "SREM $key $m $m"),
+    (Kind::Set, "SMOVE $key $other $m"),
+    (Kind::Set, "SUNIONSTORE $other $key $other"),
+    (Kind::Set, "SDIFFSTORE $key $other $key"),
+    (Kind::Set, "RENAME $key $other"),
+    (Kind::Set, "COPY $key $other REPLACE"),
+    (Kind::Set, "DEL $key"),
+    (Kind::Set, "EXPIRE $key $seconds"),
+    (Kind::Hash, "HSET $key $m $n $m $long"),
+    (Kind::Hash, "HSET $key $m $m $m $m $m $m"),
+    (Kind::Hash, "HSETNX $key $m $n"),
+    (Kind::Hash, "HDEL $key $m $m"),
+    (Kind::Hash, "HINCRBY $key counter $n"),
+    (Kind::Hash, "HEXPIRE $key $seconds FIELDS 2 $m $m"),
+    (Kind::Hash, "HPERSIST $key FIELDS 1 $m"),
+    (Kind::Hash, "RENAME $key $other"),
+    (Kind::Hash, "COPY $key $other REPLACE"),
+    (Kind::Hash, "DEL $key"),
+    (Kind::Hash, "PERSIST $key"),
+    (Kind::Zset, "ZADD $key $n $m $n $m $i $m"),
+    (Kind::Zset, "ZADD $key $n $long"),
+    (Kind::Zset, "ZINCRBY $key $n $m"),
+    (Kind::Zset, "ZREM $key $m $m"),
+    (Kind::Zset, "ZPOPMIN $key 2"),
+    (Kind::Zset, "ZREMRANGEBYRANK $key 1 3"),
+    (Kind::Zset, "ZREMRANGEBYSCORE $key 10 20"),
+    (Kind::Zset, "ZUNIONSTORE $other 2 $key $other"),
+    (Kind::Zset, "RENAME $key $other"),
+    (Kind::Zset, "DEL $key"),
+    (Kind::List, "RPUSH $key $m $m $n"),
+    (Kind::List, "LPUSH $key $m $long"),
+    (Kind::List, "RPUSH $key $long $long $long"),
+    (Kind::List, "LPOP $key"),
+    (Kind::List, "RPOP $key 2"),
+    (Kind::List, "LSET $key $i $m"),
+    (Kind::List, "LSET $key $i $long"),
+    (Kind::List, "LINSERT $key BEFORE $m $m"),
+    (Kind::List, "LREM $key $i $m"),
+    (Kind::List, "LTRIM $key $i -2"),
+    (Kind::List, "LMOVE $key $other LEFT RIGHT"),
+    (Kind::List, "RENAME $key $other"),
+    (Kind::List, "DEL $key"),
+];
+
+/// What they may be answered when it does not fit.
+const LOOSE_ERRORS: &[&str] = &["ERR no such key", "ERR index out of range"];
 
 #[cfg(test)]
 mod tests {

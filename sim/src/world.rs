@@ -13,21 +13,24 @@ mod clients;
 mod faults;
 mod process;
 mod rot;
+mod snapshots;
 mod survival;
 mod turn;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use base::{Map, Now, Prng};
+use base::{LogIndex, Map, Now, Prng, Set, SliceId};
 use node::Topology;
 
+use crate::archive::Archive;
 use crate::disk::{Disk, Ticket};
 use crate::history::{Instant, Operation, Values};
 use crate::keys::Keys;
 use crate::link::{Link, Peer};
 use crate::plan::{Plan, Planting};
 use crate::report::{Least, Report};
+use crate::shelf::{self, Shelf};
 use crate::surviving::Surviving;
 use crate::trace::Trace;
 use crate::workload::Workload;
@@ -106,6 +109,8 @@ struct World {
     disk_free: Option<u64>,
     /// Those of starts with another number of cores, oldest first.
     older_disks: Vec<Vec<Disk>>,
+    shelf: Shelf,
+    archive: Archive,
     /// Of this start.
     cores: u16,
     faults: Faults,
@@ -144,6 +149,10 @@ struct World {
     entries: Map<(u16, u64, u64), u64>,
     /// Failures this process was told of.
     failures_told: u32,
+    /// Snapshots that were compared with the entries they hold.
+    snapshots_checked: Set<(SliceId, LogIndex)>,
+    /// Of each SAVE that is not answered, how far each slice was settled when it came.
+    saves: BTreeMap<usize, Vec<u64>>,
     /// The core that was told of a final one.
     final_failure: Option<u16>,
 }
@@ -159,6 +168,7 @@ enum Happening {
     Closed(u64, Peer),
     Reset(u64, Peer),
     Disk(u64, u16, Ticket),
+    Shelf(u64, u16, shelf::Ticket),
     Fault,
     FaultEnd(faults::Window),
     Shutdown(u64),
@@ -218,6 +228,8 @@ impl World {
             clients,
             links: BTreeMap::new(),
             older_disks: Vec::new(),
+            shelf: Shelf::default(),
+            archive: Archive::new(plan.slices),
             cores: plan.cores,
             places: vec![Vec::new(); usize::from(plan.cores)],
             connections: 0,
@@ -236,6 +248,8 @@ impl World {
             settled: vec![0; usize::from(plan.slices)],
             entries: Map::default(),
             failures_told: 0,
+            snapshots_checked: Set::default(),
+            saves: BTreeMap::new(),
             final_failure: None,
             plan,
         }

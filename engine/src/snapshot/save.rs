@@ -52,6 +52,7 @@ impl Keyspace {
                     let part = Part::new(id, entry, snapshot.epoch);
                     snapshot.parts.insert(name.clone(), part);
                 }
+                _ if self.forgets_to_save() => return None,
                 Some(entry) => {
                     let value = entry.packed().expect("what is not large is bytes");
                     encode_whole(id, entry, value, &mut snapshot.saved);

@@ -115,3 +115,22 @@ fn the_growth_of_the_log_and_save_points_begin_snapshots() {
     node.settle();
     assert_eq!(node.cores[0].log.shelf.published(slice).len(), 1);
 }
+
+/// Red when a snapshot that cannot begin yet asks for turn after turn.
+#[test]
+fn a_snapshot_that_waits_for_the_log_lets_the_core_sleep() {
+    let mut node = cores(1, 1);
+    fill(&mut node, 1);
+    let core = &mut node.cores[0];
+    core.frames_stall = true;
+    core.send(1, &format!("set large {}", "v".repeat(3000)));
+    core.turn();
+    core.send(1, "set small 1");
+    core.send(2, "bgsave");
+    (0..10).for_each(|_| core.turn());
+    let wants = core.node.poll_timeout();
+    assert!(wants.is_none_or(|at| core.now.monotonic_us < at), "{wants:?}");
+    core.frames_stall = false;
+    node.settle();
+    assert_eq!(node.cores[0].log.shelf.published(base::SliceId(0)).len(), 1);
+}

@@ -1,7 +1,8 @@
 //! What the node says beside the effects of an entry, read apart from `node`.
 //!
 //! Tagged items of LEB128 numbers: 1 resolved (index), 2 fragment (count, then slice, term, index
-//! of each participant), 3 void (the first of the entries that carry no effects).
+//! of each participant), 3 void (the first of the entries that carry no effects),
+//! 4 checksum.
 
 /// A participant of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,10 @@ impl Attachment {
                     }
                 }
                 3 => attachment.void = Some(number(&mut bytes)?),
+                // A checksum: the node compares it.
+                4 => {
+                    number(&mut bytes)?;
+                }
                 other => return Err(format!("an attachment with item {other}")),
             }
         }

@@ -4,7 +4,7 @@ use base::ConnectionId;
 
 use super::{Happening, Stage, World};
 use crate::history::{Answer, Key, Level, Operation, Request};
-use crate::keys::{self, SMALL, TWIN, WIDE};
+use crate::keys::{self, Kind, MIXED, SMALL, TWIN, WIDE};
 use crate::link::{Link, Peer, Pieces, Style};
 use crate::workload::{Standing, interpret, is_declared};
 
@@ -191,6 +191,7 @@ impl World {
             return Err(format!("a send to {peer}, of which the node knows that it is gone"));
         };
         link.tap(buffer);
+        let mut saved = Vec::new();
         while let Some((reply, bytes)) =
             link.next_reply().map_err(|error| format!("{peer}: {error:?}"))?
         {
@@ -202,6 +203,9 @@ impl World {
             let operation = &mut self.operations[number];
             let answer = interpret(&operation.request, &reply, &bytes, &self.values)
                 .map_err(|what| format!("#{number} {peer}: {what}"))?;
+            if let Request::Save { waits: true } = operation.request {
+                saved.push((number, answer.clone()));
+            }
             if operation.request == Request::Info {
                 self.dataset_size = dataset_size(&bytes);
             }
@@ -216,7 +220,7 @@ impl World {
             operation.answered = Some((instant, answer));
             operation.answered_us = self.time_us;
         }
-        Ok(())
+        saved.into_iter().try_for_each(|(number, answer)| self.judge_save(number, &answer))
     }
 
     /// The bytes of a send reached the client.
@@ -288,6 +292,14 @@ impl World {
             if is_declared("dbsize") {
                 self.send(peer, Some(Request::Size), true);
             }
+        }
+        self.send(peer, Some(Request::Select(MIXED)), true);
+        for member in keys::all_members() {
+            let request = match keys::kind(member) {
+                Some(Kind::Set) => Request::Exists(vec![member]),
+                _ => Request::Get(member),
+            };
+            self.send(peer, Some(request), true);
         }
         self.send(peer, Some(Request::Info), true);
     }

@@ -26,6 +26,8 @@ pub(super) struct Faults {
     /// The next write or flush that completes, or the next preparation, fails.
     pub(super) fail_write: bool,
     pub(super) fail_prepare: bool,
+    /// The next part of a snapshot that is written, or its publication, fails.
+    pub(super) fail_snapshot: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,7 @@ impl World {
                 let after = self.prng.below(3_000_000);
                 self.schedule(after, Happening::FaultEnd(Window::Slow));
             }
+            Kind::Fail if self.prng.chance(30) => self.faults.fail_snapshot = true,
             Kind::Fail if self.prng.chance(70) => self.faults.fail_write = true,
             Kind::Fail => self.faults.fail_prepare = true,
             Kind::Jump => {
@@ -154,6 +157,8 @@ impl World {
 
     pub(super) fn cut_power(&mut self) {
         self.report.count("crash: power cut");
+        self.shelf.kill(&mut self.prng, &mut self.report);
+        self.saves.clear();
         self.note("power cut", &[]);
         for disk in self.older_disks.iter_mut().flatten().chain(&mut self.disks) {
             disk.cut_power(&mut self.prng, &mut self.report);
@@ -162,6 +167,8 @@ impl World {
 
     /// All cores are one process and die together; what each had on its way is its own fate.
     pub(super) fn kill_disks(&mut self) {
+        self.shelf.kill(&mut self.prng, &mut self.report);
+        self.saves.clear();
         for disk in &mut self.disks {
             disk.kill(&mut self.prng, &mut self.report);
         }

@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use base::{CoreId, SliceId};
-use node::{
-    LogReplay, LongJob, Node, NodeStart, Parcel, SliceReplay, SliceStart, Topology, settle_replays,
-};
+use base::{CoreId, LogIndex, SliceId, Term};
+use node::{LogReplay, LongJob, Node, NodeStart, Parcel, SliceReplay, SliceStart, Topology};
 use wal::{HardState, Recovered};
 
 use super::{Happening, Stage, World};
@@ -59,10 +57,15 @@ pub(super) struct Inbox {
 pub(super) struct Recovery {
     /// Of the generation that is written, by core.
     pub(super) logs: Vec<Recovered>,
+    /// From the newest snapshots, and the logs behind them.
     pub(super) replays: Vec<SliceReplay>,
+    /// From the logs alone.
+    pub(super) whole: Vec<SliceReplay>,
     /// Of all generations.
     pub(super) hard_states: Vec<HardState>,
     pub(super) surviving: Surviving,
+    /// The logs alone do not hold all of it.
+    pub(super) is_trimmed: bool,
 }
 
 /// After so many turns of waiting for a moment to crash, any will do.
@@ -116,17 +119,30 @@ impl World {
         self.note("start", &[self.incarnation]);
         if self.plan.rots && self.stage == Stage::Working && self.prng.chance(50) {
             self.start_from_rot()?;
+            self.damage_snapshot()?;
         }
         self.choose_cores();
         let keeps_bytes = self.prng.chance(25);
-        let Recovery { logs, replays, hard_states, surviving } = self.recover(keeps_bytes)?;
+        let Recovery { logs, replays, whole, hard_states, surviving, is_trimmed } =
+            self.recover(keeps_bytes)?;
+        if is_trimmed {
+            self.report.count("start: from a trimmed log");
+        }
         self.trace.remark(|| {
             format!("{} cores, recovered {} entries: {logs:?}", logs.len(), surviving.entry_count())
         });
         self.trace.remark(|| surviving.describe());
         let frames = logs.iter().map(|log| log.frames).sum();
         self.note("recovered", &[surviving.entry_count() as u64, frames]);
-        let cores = self.make_cores(logs, settle_replays(replays, &hard_states)?);
+        let starts = self.settle(replays, whole, &hard_states)?;
+        for (slice, log) in (0..).zip(&surviving.slices) {
+            for entry in &log.entries {
+                let (term, index) = (Term(entry.term), LogIndex(entry.index));
+                self.archive.add(SliceId(slice), term, index, &entry.body);
+            }
+        }
+        self.judge_snapshots(&surviving)?;
+        let cores = self.make_cores(logs, starts);
         self.judge_survival(&cores, &surviving)?;
         self.recovered = surviving;
 
@@ -190,9 +206,13 @@ impl World {
                 config: self.plan.node_config(core, self.incarnation),
                 slices: own.collect(),
                 recovered,
-                published: Vec::new(),
+                published: topology
+                    .slices_of(CoreId(core))
+                    .flat_map(|slice| self.shelf.published(slice))
+                    .collect(),
             };
             let mut node = Node::new(start, self.now());
+            node.set_snapshot_steps(self.plan.snapshot_steps);
             if let Some(plant) = self.planting.node {
                 node.plant(plant);
             }
@@ -206,13 +226,22 @@ impl World {
     pub(super) fn recover(&self, keeps_bytes: bool) -> Result<Recovery, String> {
         let topology = self.topology();
         let mut surviving = Surviving::new(topology, keeps_bytes);
-        let all = (0..topology.slices()).map(SliceId);
-        let all = all.map(|slice| {
+        let mut all = Vec::new();
+        let mut whole = Vec::new();
+        for slice in (0..topology.slices()).map(SliceId) {
             let mut replay = SliceReplay::new(slice, self.plan.seed, topology);
             self.planting.node.into_iter().for_each(|plant| replay.plant(plant));
-            replay
-        });
-        let mut replays = LogReplay::new(all.collect());
+            if let Some(newest) = self.shelf.of(slice).last() {
+                replay = newest.restored(replay)?;
+            }
+            all.push(replay);
+            let mut replay = SliceReplay::new(slice, self.plan.seed, topology);
+            self.planting.node.into_iter().for_each(|plant| replay.plant(plant));
+            whole.push(replay);
+        }
+        let mut replays = LogReplay::new(all);
+        let mut whole = LogReplay::new(whole);
+        let mut completion = self.archive.complete();
         let mut hard_states = Vec::new();
         let mut logs = Vec::new();
         for disks in self.older_disks.iter().chain([&self.disks]) {
@@ -220,7 +249,10 @@ impl World {
             for (core, disk) in (0..).zip(disks) {
                 let config = self.plan.wal_config(core);
                 let mut replay = |_, record: wal::Record<'_>| {
-                    surviving.take(&record, &self.keys, &self.values)?;
+                    completion.take(&record, &mut |record| {
+                        surviving.take(&record, &self.keys, &self.values)?;
+                        whole.replay(record)
+                    })?;
                     replays.replay(record)
                 };
                 #[cfg(feature = "planted")]
@@ -236,8 +268,10 @@ impl World {
                 logs.push(recovered);
             }
         }
+        let is_trimmed = completion.is_trimmed();
         surviving.finish()?;
-        Ok(Recovery { logs, replays: replays.into_slices(), hard_states, surviving })
+        let (replays, whole) = (replays.into_slices(), whole.into_slices());
+        Ok(Recovery { logs, replays, whole, hard_states, surviving, is_trimmed })
     }
 
     /// A core serves; when all do, what the process before did is judged as a whole.

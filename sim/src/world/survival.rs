@@ -1,7 +1,6 @@
 //! How a start is judged: what was promised is in what the logs hold, and explains every reply.
 
 use base::SliceId;
-use node::settle_replays;
 
 use super::process::{Core, Recovery};
 use super::{Stage, World};
@@ -10,7 +9,7 @@ use crate::checker::{
 };
 use crate::disk::Reader;
 use crate::history::{Answer, Request};
-use crate::keys::{SMALL, TWIN, WIDE};
+use crate::keys::{LOOSE, SMALL, TWIN, WIDE};
 use crate::report::SEARCHES_GIVEN_UP;
 use crate::surviving::{Put, Surviving};
 
@@ -60,14 +59,14 @@ impl World {
         if self.last_digests.take().is_some_and(|last| last != digests) {
             return Err("what the node had in memory at its exit is not in its log".to_owned());
         }
-        let databases = 0..base::limits::DATABASES;
+        let databases = (0..base::limits::DATABASES).filter(|db| *db != LOOSE);
         let of_core =
             |core: &Core| -> usize { databases.clone().map(|db| core.node.key_count(db)).sum() };
         let key_count = cores.iter().map(of_core).sum::<usize>();
-        if key_count != surviving.contents.len() {
+        if key_count != surviving.key_count() {
             return Err(format!(
                 "{key_count} keys after replay, there are {}",
-                surviving.contents.len()
+                surviving.key_count()
             ));
         }
         Ok(())
@@ -153,12 +152,15 @@ impl World {
 
     /// After the last shutdown: contents, replies and log agree to the last key.
     pub(super) fn judge_end(&mut self) -> Result<(), String> {
-        let Recovery { logs, replays, hard_states, surviving } = self.recover(true)?;
-        let cores = self.make_cores(logs, settle_replays(replays, &hard_states)?);
+        let Recovery { logs, replays, whole, hard_states, surviving, .. } = self.recover(true)?;
+        let starts = self.settle(replays, whole, &hard_states)?;
+        self.judge_snapshots(&surviving)?;
+        let cores = self.make_cores(logs, starts);
         self.judge_survival(&cores, &surviving)?;
         let keyspaces = surviving.keyspaces(self.plan.seed).expect("the bytes were kept");
         let used: usize = keyspaces.iter().map(|keyspace| keyspace.used_bytes()).sum();
-        if self.dataset_size != Some(used as u64) {
+        // The bytes of a collection depend on the way there, not only on what it holds.
+        if !surviving.has_collections() && self.dataset_size != Some(used as u64) {
             return Err(format!(
                 "INFO says {:?} bytes of data, there are {used}",
                 self.dataset_size

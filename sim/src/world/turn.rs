@@ -9,7 +9,9 @@ use base::CoreId;
 use super::faults::Crash;
 use super::{Happening, World};
 use crate::disk::{Disk, Fate, Ticket};
+use crate::history::Request;
 use crate::link::Peer;
+use crate::shelf;
 use crate::trace::hash_bytes;
 
 /// Turns at one instant after which the node is said to spin.
@@ -23,6 +25,7 @@ enum Arrival {
     Sent(Peer),
     Closed(Peer),
     Disk(u16, Ticket),
+    Shelf(u16, shelf::Ticket),
     /// To a core, from another.
     Parcel(u16, u16),
     Ran(u16),
@@ -43,7 +46,7 @@ impl Arrival {
                 Some(Lane::Peer(peer))
             }
             Self::Parcel(_, from) => Some(Lane::Core(from)),
-            Self::Disk(..) | Self::Ran(_) | Self::Shutdown(_) => None,
+            Self::Disk(..) | Self::Shelf(..) | Self::Ran(_) | Self::Shutdown(_) => None,
         }
     }
 
@@ -53,6 +56,7 @@ impl Arrival {
                 peer.core
             }
             Self::Disk(core, _)
+            | Self::Shelf(core, _)
             | Self::Parcel(core, _)
             | Self::Ran(core)
             | Self::Shutdown(core) => core,
@@ -86,6 +90,7 @@ enum Wish {
     Prepare { token: u64, file: wal::LogFile, size: u64 },
     Remove { token: u64, file: wal::LogFile },
     Release(wal::LogFile),
+    Snapshot(node::SnapshotOutput),
     Parcel(u16, Box<node::Parcel>, bool),
     Run(Box<node::LongJob>),
     Halt(wal::Halt),
@@ -166,6 +171,9 @@ impl World {
             Happening::Disk(incarnation, core, ticket) if current(incarnation) => {
                 arrivals.push(Arrival::Disk(core, ticket));
             }
+            Happening::Shelf(incarnation, core, ticket) if current(incarnation) => {
+                arrivals.push(Arrival::Shelf(core, ticket));
+            }
             Happening::Shutdown(incarnation) if current(incarnation) => {
                 let core = self.prng.below(u64::from(self.cores)) as u16;
                 arrivals.push(Arrival::Shutdown(core));
@@ -187,6 +195,7 @@ impl World {
             | Happening::Closed(..)
             | Happening::Reset(..)
             | Happening::Disk(..)
+            | Happening::Shelf(..)
             | Happening::Shutdown(..)
             | Happening::Turn(..)
             | Happening::Ran(..)
@@ -223,7 +232,18 @@ impl World {
             // The process dies while it hands over its outputs: no order among them is promised.
             self.report.count("crash: in the middle of a turn's outputs");
             let share = self.prng.below(100);
-            wishes.retain(|_| self.prng.chance(share));
+            let mut writes_snapshots = true;
+            wishes.retain(|wish| {
+                // Those of a snapshot keep their order.
+                let is_kept = self.prng.chance(share);
+                match wish {
+                    Wish::Snapshot(_) => {
+                        writes_snapshots &= is_kept;
+                        writes_snapshots
+                    }
+                    _ => is_kept,
+                }
+            });
         }
         for wish in wishes {
             self.carry_out(core, wish)?;
@@ -333,6 +353,10 @@ impl World {
                     self.report.count("client: bytes delivered one by one");
                 }
                 for operation in completed {
+                    if let Request::Save { waits: true } = self.operations[operation].request {
+                        let settled = self.settled_now();
+                        self.saves.insert(operation, settled);
+                    }
                     self.operations[operation].arrived = Some(instant);
                     self.operations[operation].arrived_us = now.monotonic_us;
                 }
@@ -358,6 +382,7 @@ impl World {
                 self.tell(peer.core, node::Event::Closed { id: peer.id }, now);
             }
             Arrival::Disk(core, ticket) => self.disk_done(core, ticket, now),
+            Arrival::Shelf(core, ticket) => self.snapshot_done(core, ticket, now),
             Arrival::Parcel(core, from) => {
                 self.note("parcel", &[u64::from(core), u64::from(from)]);
                 let process = self.process.as_mut().expect("it is running");
@@ -382,7 +407,7 @@ impl World {
         Ok(())
     }
 
-    fn tell(&mut self, core: u16, event: node::Event<'_>, now: base::Now) {
+    pub(super) fn tell(&mut self, core: u16, event: node::Event<'_>, now: base::Now) {
         let process = self.process.as_mut().expect("it is running");
         process.cores[usize::from(core)].node.handle(event, now);
     }
@@ -490,6 +515,7 @@ impl World {
                 let ticket = self.disks[usize::from(core)].submit_remove(token, file);
                 self.disk_later(core, ticket, 200 * self.plan.write_us);
             }
+            Wish::Snapshot(output) => self.carry_out_snapshot(core, output)?,
             Wish::Release(file) => {
                 self.note("release", &[]);
                 self.disks[usize::from(core)].release(file);
@@ -600,7 +626,7 @@ impl World {
 fn wish(core: u16, output: node::Output<'_>) -> Wish {
     match output {
         node::Output::Listen => Wish::Listen,
-        node::Output::Snapshot(_) => unreachable!("nothing is large enough for a snapshot"),
+        node::Output::Snapshot(output) => Wish::Snapshot(output),
         node::Output::RewriteConfig { .. } => unreachable!("there is no configuration file"),
         node::Output::Send { id, buffer } => Wish::Send(Peer { core, id }, buffer),
         node::Output::Close { id } => Wish::Close(Peer { core, id }),
