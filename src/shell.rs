@@ -65,6 +65,12 @@ enum Stopping {
     Told,
 }
 
+/// What works for a core on other threads.
+pub struct Beside {
+    pub runner: Runner,
+    pub snapshots: SnapshotWriter<Desk<Cargo>>,
+}
+
 /// What is printed when clients are welcome.
 pub type Banner = Box<dyn FnOnce() + Send>;
 
@@ -117,11 +123,11 @@ impl Shell {
         ring: Ring,
         port: Port<Parcel>,
         listeners: Vec<TcpListener>,
-        runner: Runner,
         welcome: Arc<Welcome>,
         clients: Arc<Clients>,
-        snapshots: SnapshotWriter<Desk<Cargo>>,
+        beside: Beside,
     ) -> Self {
+        let Beside { runner, snapshots } = beside;
         Self {
             node,
             ring,

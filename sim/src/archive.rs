@@ -73,7 +73,7 @@ impl Completion<'_> {
                 next(Record::Entry { slice, term, index, body })
             }
             Record::Trim { slice, last } => self.fill(slice, last.0, next),
-            ref other => next(other.clone()),
+            ref other => next(*other),
         }
     }
 

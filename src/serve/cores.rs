@@ -13,17 +13,16 @@ use std::thread::{Builder, JoinHandle};
 use base::CoreId;
 use node::{Node, NodeStart, Parcel};
 use runtime::files::DirectoryLock;
-use runtime::housekeeping::Desk;
 use runtime::mesh::{Port, mesh};
 use runtime::{Options, Ring, Waker};
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, Generation};
 use crate::exit::{Failure, Status};
-use crate::housekeeping::{Cargo, SnapshotWriter};
+use crate::housekeeping::SnapshotWriter;
 use crate::planted::planted;
 use crate::runner::Runner;
-use crate::shell::{Banner, Clients, Shell, Welcome};
+use crate::shell::{Banner, Beside, Clients, Shell, Welcome};
 use crate::snapshots::{Candidates, Place};
 
 /// Parcels that may be under way from one core to another; a full ring delays its sender.
@@ -47,10 +46,9 @@ struct Work {
     start: CoreStart,
     port: Port<Parcel>,
     wakers: Vec<Waker>,
-    runner: Runner,
+    beside: Beside,
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
-    snapshots: SnapshotWriter<Desk<Cargo>>,
 }
 
 /// A ring that is open.
@@ -127,8 +125,8 @@ impl Cores {
             let snapshots = SnapshotWriter::new(desk, place.clone(), &start.whole, &start.damaged);
             let core = port.own();
             let runner = Runner::start(core, wakers[core].clone())?;
-            let wakers = wakers.clone();
-            let sent = work.send(Work { start, port, wakers, runner, welcome, clients, snapshots });
+            let (beside, wakers) = (Beside { runner, snapshots }, wakers.clone());
+            let sent = work.send(Work { start, port, wakers, welcome, clients, beside });
             sent.map_err(|_| Failure::new(Status::Failed, "a core ended before its start"))?;
             ended.push(thread);
         }
@@ -191,11 +189,11 @@ fn open_ring(setup: &Setup) -> Result<(Ring, Opened), Failure> {
 }
 
 fn serve(mut ring: Ring, work: Work) -> Result<(), Failure> {
-    let Work { start, port, wakers, runner, welcome, clients, snapshots } = work;
+    let Work { start, port, wakers, welcome, clients, beside } = work;
     let CoreStart { node, listeners, .. } = start;
     for waker in wakers {
         ring.add_peer(waker);
     }
     let node = planted(Node::new(node, runtime::now()));
-    Shell::new(node, ring, port, listeners, runner, welcome, clients, snapshots).run()
+    Shell::new(node, ring, port, listeners, welcome, clients, beside).run()
 }

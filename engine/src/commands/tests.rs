@@ -402,12 +402,12 @@ fn databases_reply_as_redis_does_and_log_what_they_change() {
 }
 
 #[test]
-fn dump_script() {
+fn dump_and_restore_reply_as_redis_does_and_log_what_they_change() {
     check(include_str!("../../testdata/dump.txt"));
 }
 
 #[test]
-fn sort_script() {
+fn sort_replies_as_redis_does_and_logs_what_it_stores() {
     check(include_str!("../../testdata/sort.txt"));
 }
 

@@ -1,3 +1,5 @@
+//! Intsets against a set of integers.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Listpacks against a list of strings, and hostile bytes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Values of RDB files: round trips, known bytes, hostile ones.
+
 use proptest::prelude::*;
 
 use super::decode::{Part, Value};

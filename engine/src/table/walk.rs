@@ -69,8 +69,9 @@ impl Table {
         None
     }
 
-    /// Visits entries that have expired, and those of whose fields some may have. Returns where to go on when the budget, in entries looked
-    /// at, is used up; `None` at the end. Looks only where something may have expired.
+    /// Visits entries that have expired, and those of whose fields some may have. Returns where to
+    /// go on when the budget, in entries looked at, is used up; `None` at the end. Looks only where
+    /// something may have expired.
     pub(crate) fn due<'a>(
         &'a self,
         now_ms: u64,

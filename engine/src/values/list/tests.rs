@@ -1,3 +1,5 @@
+//! Lists against a deque: effects, and what takes them back.
+
 use super::*;
 
 fn elements(nodes: &Nodes) -> Vec<Vec<u8>> {

@@ -1,3 +1,5 @@
+//! Payloads of every type: round trips, bounds, refusals.
+
 use base::limits::SLOTS;
 use proptest::prelude::*;
 
