@@ -190,3 +190,15 @@ fn what_contradicts_the_log_is_refused() {
     logs.next[0] = 3;
     assert!(logs.put(0, "new", Entry::default()).is_err(), "an entry is missing");
 }
+
+/// Red when what a snapshot holds must be in the logs without a gap.
+#[test]
+fn a_newer_generation_may_be_trimmed_while_an_older_one_is_there() {
+    let mut replay = SliceReplay::new(SliceId(0), 7, Topology::new(1, 1));
+    (replay.base, replay.last) = (LogIndex(9), LogIndex(9));
+    replay.history.terms.push((Term(1), LogIndex(1)));
+    for index in [1, 2, 7, 8, 9, 10] {
+        assert_eq!(replay.entry(Term(1), LogIndex(index), &[]), Ok(()), "{index}");
+    }
+    assert!(replay.entry(Term(1), LogIndex(12), &[]).is_err());
+}
