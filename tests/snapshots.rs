@@ -260,12 +260,15 @@ fn what_is_written_while_snapshots_are_taken_is_not_lost_and_not_applied_twice()
     verify_log(&directory.data());
 }
 
+/// The writer waits for the trims when it is ahead of them, so nothing here depends on how fast the
+/// disk is.
+///
 /// Red when: the log is not trimmed; snapshots are taken only when asked for; a slice that is
 /// written seldom holds up the log for ever.
 #[test]
 fn the_log_stays_small_while_much_more_is_written() {
-    const WRITTEN: u64 = 48 << 20;
-    const BOUND: u64 = WRITTEN / 4;
+    const WRITTEN: u64 = 40 << 20;
+    const BOUND: u64 = 12 << 20;
     let directory = Directory::new("trimmed");
     let small = ["--wal-segment-size", "262144", "--snapshot-log-size", "1mb"];
     let start = on_two_cores(&directory.data()).with(&small);
@@ -273,25 +276,26 @@ fn the_log_stays_small_while_much_more_is_written() {
     let mut client = server.client();
     // One slice hears of something once only, and is then in the way.
     assert_eq!(call(&mut client, "SET lonely 1"), Reply::ok());
-    let (mut written, mut largest, mut number) = (0, 0, 0_u64);
+    let (mut written, mut number, mut waits) = (0, 0, 0);
+    let value = "y".repeat(4000);
     while written < WRITTEN {
-        let value = "y".repeat(4000);
         let some: Vec<Vec<String>> = (0..200)
-            .map(|at| request(&["SET", &format!("key-{}", (number * 200 + at) % 300), &value], []))
+            .map(|_| {
+                number += 1;
+                request(&["SET", &format!("key-{}", number % 300), &value], [])
+            })
             .collect();
         pipeline(&mut client, &some);
         written += 200 * 4000;
-        number += 1;
-        largest = largest.max(log_size(&directory.data()));
+        wait_for("a trim", PATIENCE, || {
+            let is_small = log_size(&directory.data()) < BOUND;
+            waits += u64::from(!is_small);
+            // Who holds up the log is looked at when something happens.
+            call(&mut client, "PING");
+            is_small.then_some(())
+        });
     }
-    println!("{written} bytes written: the logs had {largest} at most");
-    // Who holds up the log is looked at when something happens.
-    let settled = wait_for("a small log", PATIENCE, || {
-        call(&mut client, "PING");
-        Some(log_size(&directory.data())).filter(|size| *size < BOUND / 2)
-    });
-    println!("{settled} bytes at the end");
-    assert!(largest < BOUND, "the logs grew to {largest} bytes");
+    println!("{written} bytes written into logs below {BOUND}, {waits} looks in vain");
     let before = digest(&mut client);
     server.kill();
     let server = start.run().expect("it starts from its snapshots and a trimmed log");
