@@ -21,7 +21,8 @@ use support::{Bank, BankDay, Chance, Client, Directory, Ledger, Load, Reply, Sta
 
 /// Another size of segments belongs to another directory: it is taken after this many kills.
 const ROUNDS_PER_LOG: u64 = 20;
-const ACKED_PER_ROUND_MIN: u64 = 1000;
+/// In segments of 64 KiB a large value is many frames, and there are fewer writes.
+const ACKED_PER_ROUND_MIN: u64 = 500;
 
 /// Numbers of cores to come back with; three share the processors of a small host.
 const CORES: &[u64] = &[1, 2, 2, 3];
