@@ -322,7 +322,7 @@ impl Node {
     pub fn poll_output(&mut self) -> Option<Output<'_>> {
         // The end comes after everything, what the other cores are to know included.
         let is_end = matches!(self.outputs.front(), Some(Pending::Exit));
-        if is_end && let Some((to, parcel)) = self.outbox.poll(self.wal.durable()) {
+        if is_end && let Some((to, parcel)) = self.outbox.poll(self.wal.hint()) {
             return Some(Output::Parcel { to, parcel, wake: true });
         }
         if let Some(pending) = self.outputs.pop_front() {
@@ -340,7 +340,7 @@ impl Node {
                 Pending::Exit => Output::Exit,
             });
         }
-        if let Some((to, parcel)) = self.outbox.poll(self.wal.durable()) {
+        if let Some((to, parcel)) = self.outbox.poll(self.wal.hint()) {
             self.stats.parcels_sent += 1;
             let wake = parcel.wakes();
             return Some(Output::Parcel { to, parcel, wake });

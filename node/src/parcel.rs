@@ -53,7 +53,7 @@ pub struct Parcel {
     pub(crate) messages: Vec<Message>,
     /// The bytes the sender holds, if they have moved.
     pub(crate) memory: Option<usize>,
-    /// The sender's log is durable up to here.
+    /// The sender's log is durable up to here, the end of a batch: recovery drops nothing of it.
     pub(crate) durable: FrameSequence,
     /// The receiver should not sleep over it.
     wakes: bool,

@@ -14,6 +14,8 @@ rounds, by the seed:
 
 The load is a ledger of single keys and a bank of transactions over all slices (ledger.py, bank.py).
 Now and then the server comes back with another number of cores, and begins new logs beside the old.
+With most starts snapshots are taken all the time, so that cuts fall into what is written,
+published, trimmed and removed.
 
 (On `--program redis-always` the third kind is red, rightly: redis-server shows what it found in
 its file without flushing it first.)
@@ -46,13 +48,15 @@ from ledger import Ledger, Load
 from server import Program, Server, default_binary, planted_binary, verify_log
 
 DISK_SIZE = 3 << 29
-# The log keeps everything, so a fresh file system is made after this many cuts.
+# Another size of segments belongs to another file system: it is made after this many cuts.
 CUTS_PER_DISK = 10
 CANARY_CUTS_MAX = 20
 ACKED_PER_CUT_MIN = 200
 TRANSFERS_PER_CUT_MIN = 20
 SLICES = 16
 CORES = (1, 2)
+SEGMENT_SIZES = (64 << 10, 256 << 10, 4 << 20)
+SNAPSHOT_LOG_SIZES = ("64kb", "64kb", "1mb", "256mb")
 
 
 # The longest time the disk takes for a write and for a flush, in microseconds.
@@ -73,11 +77,12 @@ class Totals:
             setattr(self, name, getattr(self, name) + tally[name])
 
 
-def arrange(server, before, cores, totals=None):
-    """With how many cores the server starts next."""
+def arrange(server, before, cores, segment_size, snapshot_log_size, totals=None):
+    """With how many cores the server starts next, and how often it takes snapshots."""
     if server.program.is_toroid:
-        sizes = ["--wal-segment-size", str(4 << 20), "--slices", str(SLICES)]
-        server.extra = [*sizes, "--cores", str(cores)]
+        sizes = ["--wal-segment-size", str(segment_size), "--slices", str(SLICES)]
+        snapshots = ["--snapshot-log-size", snapshot_log_size]
+        server.extra = [*sizes, *snapshots, "--cores", str(cores)]
         if totals is not None and cores != before:
             totals.regrouped += 1
     return cores
@@ -91,7 +96,8 @@ def run_disk(program, cuts, seed, totals, base, may_lose):
     try:
         disk.attach(make=True)
         server = Server(program, os.path.join(disk.mountpoint, "data"), base)
-        cores = arrange(server, 0, max(CORES))
+        segment_size = chance.choice(SEGMENT_SIZES)
+        cores = arrange(server, 0, max(CORES), segment_size, chance.choice(SNAPSHOT_LOG_SIZES))
         server.start()
         ledger, bank = Ledger(), Bank()
         done = 0
@@ -118,8 +124,9 @@ def run_disk(program, cuts, seed, totals, base, may_lose):
             disk.detach()
             disk.tell("on")
             disk.attach()
-            if chance.random() < 0.4:
-                cores = arrange(server, cores, chance.choice(CORES), totals)
+            wanted = chance.choice(CORES) if chance.random() < 0.4 else cores
+            often = chance.choice(SNAPSHOT_LOG_SIZES)
+            cores = arrange(server, cores, wanted, segment_size, often, totals)
 
         def verify():
             return ledger.verify(server.port) + bank.verify(server.port)

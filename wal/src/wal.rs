@@ -290,6 +290,12 @@ impl Wal {
         self.flight.durable()
     }
 
+    /// What other logs may vouch for: the last frame of the last durable batch. The frames of a run
+    /// are durable one by one, but without its last recovery drops them all.
+    pub fn hint(&self) -> FrameSequence {
+        self.flight.hint()
+    }
+
     /// Are all frames in flight that may be, so that closing a batch would only queue it?
     pub fn window_is_full(&self) -> bool {
         self.config.frames_in_flight <= self.flight.len() + self.queue.len()

@@ -137,11 +137,13 @@ fn a_frame_that_a_hint_proves_is_never_cut_silently() {
 }
 
 /// Red when: a run without its last frame is replayed, or its numbers are used again while a hint
-/// says that they were durable.
+/// says that they were durable; what other logs are told to vouch for is `durable`, which counts
+/// the frames of the run.
 #[test]
 fn a_run_that_lacks_its_last_frame_is_void_and_the_log_goes_on() {
     for torn_boots in 1..4 {
         let mut disk = Disk::default();
+        let mut vouched = FrameSequence::NONE;
         for boot in 0..torn_boots {
             let mut bench = Bench::on(disk, config());
             bench.batch(&body(boot, 100));
@@ -156,12 +158,14 @@ fn a_run_that_lacks_its_last_frame_is_void_and_the_log_goes_on() {
                 bench.complete(at);
             }
             assert!(bench.wal.durable() < last);
+            vouched = bench.wal.hint();
             // What was in flight is gone; a later batch with hints is written by the next boot.
             bench.disk.in_flight.clear();
             disk = bench.disk;
         }
         let (recovered, entries) = read_log(&mut disk, &config()).expect("nothing is damaged");
         assert_eq!(entries.len() as u64, torn_boots);
+        assert_eq!(recovered.last, vouched);
         let cut = recovered.cut.expect("the run is void");
         assert!(2 <= cut.frames);
         assert_eq!(cut.sequence, recovered.last.next());
