@@ -29,8 +29,8 @@ for directory in ("rigs", "conformance", "differential"):
 import compare  # noqa: E402
 import rig  # noqa: E402
 import suite  # noqa: E402
-from generate import CONNECTIONS, MARKERS, NOT_SENT, RECEIVE, SCANALL, SILENT  # noqa: E402
-from generate import SLEEP, Generator  # noqa: E402
+from generate import CONNECTIONS, MARKERS, NOT_SENT, RECEIVE, ROUNDTRIP, SCANALL  # noqa: E402
+from generate import SILENT, SLEEP, Generator  # noqa: E402
 from proxy import MODES, Proxy  # noqa: E402
 from server import Server, default_binary  # noqa: E402
 from unit import Toroid, Valkey  # noqa: E402
@@ -106,6 +106,17 @@ class Side:
                 return ("*", sorted(found))
         return ("lost", b"the iteration has no end")
 
+    def round_trip(self, connection, key, other, *words):
+        """What RESTORE says of what DUMP returned."""
+        try:
+            dumped = self.connections[connection].call(b"DUMP", key)
+            if dumped[0] != "$" or dumped[1] is None:
+                return dumped
+            time, *options = words
+            return self.connections[connection].call(b"RESTORE", other, time, dumped[1], *options)
+        except Lost as lost:
+            return ("lost", str(lost).encode())
+
 
 def last_words(server):
     """Why a server ended: what it said when it panicked, or the end of what it said."""
@@ -168,6 +179,13 @@ class Fuzzer:
                     names = [[b"SCAN", b"0", *options]]
                 else:
                     replies, names = [[], []], []
+            elif group[0][1][0] == ROUNDTRIP:
+                # In a transaction DUMP would be answered by EXEC, too late to be restored.
+                replies, names = [[], []], []
+                if sessions[connection].queue is None:
+                    words = group[0][1][1:]
+                    replies = [[side.round_trip(connection, *words)] for side in self.sides]
+                    names = [[b"RESTORE", *words]]
             else:
                 names = [command for _, command in group]
                 if names[0][0] == SILENT:

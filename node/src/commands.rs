@@ -21,6 +21,7 @@ mod transactions;
 use base::Now;
 use engine::Command;
 
+use crate::error::RequestError;
 use crate::node::Node;
 use crate::pubsub::Publication;
 use crate::registry::{Registry, Run};
@@ -80,6 +81,18 @@ pub(crate) struct ChannelsCx<'a> {
     pub(crate) in_transaction: bool,
     /// The reply confirms a subscription or its end: who wants no replies gets it all the same.
     pub(crate) confirms: bool,
+}
+
+/// What a container says of a subcommand whose arity allows more words than it takes.
+fn too_many_words(container: &str, subcommand: &str) -> RequestError {
+    let container = container.to_ascii_uppercase();
+    RequestError::Text(
+        format!(
+            "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try \
+             {container} HELP."
+        )
+        .into_bytes(),
+    )
 }
 
 /// The lines that HELP prints for a container.

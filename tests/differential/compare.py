@@ -14,6 +14,14 @@ TOLERANCE = {
     b"pttl": MILLISECONDS,
     b"pexpiretime": MILLISECONDS,
 }
+# Their replies are arrays with a time of each field.
+FIELD_TIMES = {b"httl": SECONDS, b"hpttl": MILLISECONDS, b"hpexpiretime": MILLISECONDS}
+FIELD_TIMES[b"hexpiretime"] = SECONDS
+# RESP2 has arrays only: what has no order is sorted, members, or fields with their values.
+UNORDERED = (b"smembers", b"sinter", b"sunion", b"sdiff", b"spop", b"hkeys", b"hvals")
+PAIRS = (b"hgetall",)
+SCANS = (b"sscan", b"hscan", b"zscan")
+RANDOM = (b"srandmember", b"hrandfield", b"zrandmember")
 ERRORS = "-!"
 # What a monitor reads before the words of a command: the time, the database, and from where.
 SEEN = re.compile(rb"^[0-9]+\.[0-9]{6} \[([0-9]+) 127\.0\.0\.1:[0-9]+\]")
@@ -47,7 +55,6 @@ def flat(reply):
     return f"{kind} {text.decode('latin-1') if isinstance(text, bytes) else ''}"
 
 
-NO_SNAPSHOTS = "- ERR this server takes no snapshots yet"
 WORDS_WRONG = "wrong number of arguments for 'debug\\|"
 NO_DEBUG = f"- ERR (unknown subcommand '.*'. Try DEBUG HELP.|{WORDS_WRONG})"
 NO_CLUSTER = "- ERR This instance has cluster support disabled$"
@@ -82,9 +89,9 @@ EXPLAINED = [
     ),
     Explained(
         "the subcommand is told in lower case",
-        "pubsub * * *",
-        "- ERR unknown subcommand or wrong number of arguments for '[a-z]*'. Try PUBSUB HELP.$",
-        "- ERR unknown subcommand or wrong number of arguments for '[a-zA-Z]*'. Try PUBSUB HELP.$",
+        "pubsub * * *, acl * * *, slowlog * * *",
+        "- ERR unknown subcommand or wrong number of arguments for '[a-z]*'. Try [A-Z]* HELP.$",
+        "- ERR unknown subcommand or wrong number of arguments for '[a-zA-Z]*'. Try [A-Z]* HELP.$",
     ),
     Explained(
         "DEBUG has declared subcommands, as other containers have",
@@ -94,8 +101,8 @@ EXPLAINED = [
     ),
     Explained(
         "too many words are answered like a wrong one",
-        "function flush * *, slowlog get * *",
-        "- ERR (FUNCTION FLUSH only supports SYNC\\|ASYNC option|syntax error)$",
+        "function flush * *",
+        "- ERR FUNCTION FLUSH only supports SYNC\\|ASYNC option$",
         "- ERR unknown subcommand or wrong number of arguments for '.*'. Try .* HELP.$",
     ),
     Explained(
@@ -129,7 +136,12 @@ EXPLAINED = [
         "(: 0|: -1|- WRONGTYPE .*|- ERR (syntax error|value is not an integer or out of range))$",
         BAD_ARGUMENT,
     ),
-    Explained("Valkey allows BITCOUNT key start", "bitcount *", "- ERR syntax error$", ": "),
+    Explained(
+        "Valkey allows BITCOUNT key start",
+        "bitcount *",
+        "- ERR syntax error$",
+        "(: |- WRONGTYPE )",
+    ),
     Explained(
         "Valkey checks the expiry before the key",
         "getex *",
@@ -153,7 +165,41 @@ EXPLAINED = [
         parts=True,
     ),
     Explained(
-        "there are no snapshots yet", "save", NO_SNAPSHOTS, "\\+ OK$"
+        "Redis reads a hexadecimal number as a score",
+        "z*0x*",
+        "[*~%:$_,] |- WRONGTYPE ",
+        "- ERR (min or max|weight value|value) is not a (valid )?float$",
+        parts=True,
+    ),
+    Explained(
+        "Redis passes over blanks before the edge of a range of scores",
+        "z*  *, z*( *",
+        "[*~%:_] |- WRONGTYPE ",
+        "- ERR min or max is not a float$",
+        parts=True,
+    ),
+    Explained(
+        "Redis sorts an empty string, or one with blanks before a number, as a number",
+        "sort *, sort_ro *",
+        "[*:] ",
+        "- ERR One or more scores can't be converted into double$",
+        parts=True,
+    ),
+    Explained(
+        "a range by name of members with different scores is not specified",
+        "z*bylex*",
+        "[*~:] ",
+        "[*~:] ",
+        parts=True,
+    ),
+    Explained(
+        "an internal encoding: Valkey counts members that a ZDIFFSTORE left out",
+        "object encoding *",
+        "\\$ listpack$",
+        "\\$ skiplist$",
+    ),
+    Explained(
+        "a cursor that is no number", "?scan *", "\\* $", "- ERR invalid cursor$"
     ),
     Explained(
         "Valkey takes several identities",
@@ -212,6 +258,28 @@ def sorted_deep(reply):
     if not isinstance(items, list):
         return reply
     return kind, sorted([sorted_deep(item) for item in items], key=repr)
+
+
+def paired(reply):
+    """Fields with their values, or members with their scores, without an order."""
+    items = reply[1]
+    if not isinstance(items, list):
+        return reply
+    items = [sorted_deep(item) for item in items]
+    return sorted(zip(items[::2], items[1::2]), key=repr), len(items)
+
+
+def are_near(left, right, near):
+    """Whether two replies are times of fields that differ by less than that."""
+    if left[0] != right[0] or not isinstance(left[1], list) or not isinstance(right[1], list):
+        return False
+    if len(left[1]) != len(right[1]):
+        return False
+    times = [(one, other) for one, other in zip(left[1], right[1]) if one != other]
+    if any(":" != one[0] or ":" != other[0] for one, other in times):
+        return False
+    times = [(int(one[1]), int(other[1])) for one, other in times]
+    return all(0 < one and 0 < other and abs(one - other) <= near for one, other in times)
 
 
 def command_info(reply):
@@ -273,6 +341,16 @@ def view(command, reply):
         return reply[0], SEEN.sub(rb"\1", reply[1])
     if name == b"time":
         return shape(reply)
+    if name in UNORDERED:
+        return sorted_deep(reply)
+    if name in PAIRS:
+        return reply[0], paired(reply)
+    if name in SCANS and reply[0] == "*" and len(reply[1]) == 2:
+        page = reply[1][1]
+        return reply[1][0], sorted_deep(page) if name == b"sscan" else paired(page)
+    if name in RANDOM:
+        # How many there are; which is chance.
+        return either(reply), len(reply[1]) if isinstance(reply[1], list) else 1
     return ordered(reply)
 
 
@@ -288,7 +366,10 @@ def same(command, left, right):
             return None
     elif view(command, left) == view(command, right):
         return None
-    return next((one for one in EXPLAINED if one.fits(command, left, right)), False)
+    elif command[0] in FIELD_TIMES and are_near(left, right, FIELD_TIMES[command[0]]):
+        return None
+    explained = next((one for one in EXPLAINED if one.fits(command, left, right)), False)
+    return explained or told(command, left, right)
 
 
 # Valkey lengthens the string all the same, and tells no one: not the watchers, not its replicas.
@@ -299,6 +380,44 @@ GREW_UNSEEN = Explained(
     "\\* $",
     parts=True,
 )
+
+
+LAST_DIGIT = Explained(
+    "of two shortest numbers as near to a double Redis takes the one away from zero, Valkey the even",
+    "z*, hincrbyfloat *, incrbyfloat *",
+    ".",
+    ".",
+)
+NUL = Explained(
+    "for Valkey's collation a string ends at its first NUL, so that the order is chance",
+    "sort*alpha*",
+    ".",
+    ".",
+)
+
+
+def told(command, left, right):
+    """What explains a difference that takes a look into the replies, or False."""
+    if LAST_DIGIT.fits(command, left, right) and are_doubles(left, right):
+        return LAST_DIGIT
+    if NUL.fits(command, left, right) and sorted_deep(left) == sorted_deep(right):
+        return NUL if any(b"\0" in (item[1] or b"") for item in left[1]) else False
+    return False
+
+
+def are_doubles(left, right):
+    """Whether replies differ in the digits of doubles only, and not in their values."""
+    if left == right:
+        return True
+    if left[0] != right[0] or left[1] is None or right[1] is None:
+        return False
+    if isinstance(left[1], list):
+        pairs = zip(left[1], right[1])
+        return len(left[1]) == len(right[1]) and all(are_doubles(*pair) for pair in pairs)
+    try:
+        return len(left[1]) == len(right[1]) and float(left[1]) == float(right[1])
+    except ValueError:
+        return False
 
 
 class Round:

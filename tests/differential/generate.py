@@ -10,9 +10,10 @@ import random
 
 SLEEP = b"#SLEEP"  # milliseconds
 SCANALL = b"#SCANALL"  # options of SCAN: a whole iteration, compared as a set
+ROUNDTRIP = b"#ROUNDTRIP"  # a key, another one, and what RESTORE takes: DUMP of one is the other's
 RECEIVE = b"#RECEIVE"  # what was pushed to a subscriber or a monitor
 SILENT = b"#SILENT"  # a command that has no reply
-MARKERS = (SLEEP, SCANALL, RECEIVE, SILENT)
+MARKERS = (SLEEP, SCANALL, ROUNDTRIP, RECEIVE, SILENT)
 
 CONNECTIONS = 3
 STEPS = 400
@@ -59,8 +60,7 @@ NOT_SENT = {
     "sync": "a protocol of its own instead of replies",
     "psync": "a protocol of its own instead of replies",
     "replconf": "a protocol of its own instead of replies",
-    "dump": "a format of each server's own",
-    "restore": "a format of each server's own",
+    "dump": "a format of each server's own: RESTORE takes it back",
     "restore-asking": "a format of each server's own",
     "migrate": "needs another server",
     "bgsave": "works in the background: even one server answers now one thing, now another",
@@ -75,9 +75,12 @@ WHOLE = ("shutdown", "replicaof", "slaveof", "lolwut")
 class Chooser:
     """Chance, and the building blocks of arguments."""
 
+    FIELDS = [b"f", b"1", b"2", b"field", b""]
+
     def __init__(self, seed):
         self.random = random.Random(seed)
-        self.keys = self.random.sample(KEYS, 9)
+        self.keys = self.random.sample(KEYS, 14)
+        self.home = None
 
     def odds(self, one_in):
         return self.random.randrange(one_in) == 0
@@ -86,7 +89,37 @@ class Chooser:
         return self.random.choice(choices)
 
     def key(self):
+        if self.home and not self.odds(6):
+            return self.random.choice(self.keys[self.home])
         return self.random.choice(self.keys)
+
+    def numbered(self):
+        """Keys after their number, as some commands take them."""
+        keys = self.some_keys(3)
+        return [b"%d" % len(keys) if not self.odds(20) else self.small(-1, 3), *keys]
+
+    def member(self):
+        """An element of a set or a sorted set, or a hash's field: few, so that they meet."""
+        kind = self.random.randrange(12)
+        if kind < 6:
+            return b"%d" % self.random.randint(-2, 8)
+        if kind < 10:
+            return self.random.choice([b"f", b"field", b"", b"a", b"b", b"foo", b"x" * 65])
+        return self.value()
+
+    def score(self):
+        if self.odds(2):
+            return b"%d" % self.random.randint(-3, 6)
+        return self.among(b"0.5", b"-1.5", b"inf", b"-inf", b"1e3") if self.odds(2) else self.float()
+
+    def scanned(self):
+        """A whole iteration in one page, as a cursor is a server's own."""
+        words = [b"0", self.word("COUNT"), b"1000000"]
+        if self.odds(3):
+            words += [self.word("MATCH"), self.pattern()]
+        if self.odds(12):
+            return self.among([b"0", self.word("COUNT"), b"0"], [b"0", b"bogus"], [b"x"])
+        return words
 
     def some_keys(self, most=4):
         return [self.key() for _ in range(self.random.randint(1, most))]
@@ -535,19 +568,297 @@ def server(c):
     }
 
 
-def types(c):
-    """Only to have keys of other types, when both servers have them."""
+def lists(c):
+    w = c.word
+    end = lambda: w(c.among("LEFT", "RIGHT")) if not c.odds(25) else b"MIDDLE"  # noqa: E731
+    values = lambda: [c.value() for _ in range(c.random.randint(1, 5))]  # noqa: E731
     return {
-        "rpush": lambda: [c.key(), c.value()],
-        "sadd": lambda: [c.key(), c.value()],
-        "hset": lambda: [c.key(), b"field", c.value()],
-        "zadd": lambda: [c.key(), b"1", b"member"],
+        "lpush": lambda: [c.key(), *values()],
+        "rpush": lambda: [c.key(), *values()],
+        "lpushx": lambda: [c.key(), *values()],
+        "rpushx": lambda: [c.key(), *values()],
+        "lpop": lambda: [c.key(), *c.maybe(3, c.small(-1, 4))],
+        "rpop": lambda: [c.key(), *c.maybe(3, c.small(-1, 4))],
+        "llen": lambda: [c.key()],
+        "lindex": lambda: [c.key(), c.small()],
+        "lrange": lambda: [c.key(), c.small(), c.small()],
+        "lset": lambda: [c.key(), c.small(-6, 6), c.value()],
+        "ltrim": lambda: [c.key(), c.small(-15, 5), c.small(-5, 15)],
+        "lrem": lambda: [c.key(), c.small(-3, 3), c.value()],
+        "linsert": lambda: [
+            c.key(),
+            w(c.among("BEFORE", "AFTER")) if not c.odds(20) else b"bogus",
+            c.value(),
+            c.value(),
+        ],
+        "lpos": lambda: [
+            c.key(),
+            c.value(),
+            *c.flags(
+                lambda: [w("RANK"), c.small(-3, 3)],
+                lambda: [w("COUNT"), c.small(-1, 3)],
+                lambda: [w("MAXLEN"), c.small(-1, 5)],
+                lambda: [b"bogus"],
+            ),
+        ],
+        "lmove": lambda: [c.key(), c.key(), end(), end()],
+        "rpoplpush": lambda: [c.key(), c.key()],
+        "lmpop": lambda: [*c.numbered(), end(), *c.maybe(2, w("COUNT"), c.small(-1, 4))],
     }
 
 
-WEIGHTS = {"strings": 10, "bits": 5, "keys": 9, "sessions": 2, "server": 1, "types": 1}
-FAMILIES = {"strings": strings, "bits": bits, "keys": keys, "sessions": sessions}
-FAMILIES |= {"server": server, "types": types}
+def sets(c):
+    w = c.word
+    members = lambda: [c.member() for _ in range(c.random.randint(1, 6))]  # noqa: E731
+    limit = lambda: c.maybe(2, w("LIMIT"), c.small(-1, 4)) + c.maybe(20, b"x")  # noqa: E731
+    return {
+        "sadd": lambda: [c.key(), *members()],
+        "srem": lambda: [c.key(), *members()],
+        "scard": lambda: [c.key()],
+        "smembers": lambda: [c.key()],
+        "sismember": lambda: [c.key(), c.member()],
+        "smismember": lambda: [c.key(), *members()],
+        "smove": lambda: [c.key(), c.key(), c.member()],
+        # Chance is a server's own: all members, or none.
+        "spop": lambda: [c.key(), c.among(b"0", b"1000000", b"-1", b"x", b"0")],
+        "srandmember": lambda: [c.key(), *c.maybe(2, c.small(-9, 9))],
+        "sinter": lambda: c.some_keys(3),
+        "sunion": lambda: c.some_keys(3),
+        "sdiff": lambda: c.some_keys(3),
+        "sinterstore": lambda: c.some_keys(4),
+        "sunionstore": lambda: c.some_keys(4),
+        "sdiffstore": lambda: c.some_keys(4),
+        "sintercard": lambda: [*c.numbered(), *limit()],
+        "sscan": lambda: [c.key(), *c.scanned()],
+    }
+
+
+def hashes(c):
+    w = c.word
+    fields = lambda: [c.member() for _ in range(c.random.randint(1, 5))]  # noqa: E731
+    pairs = lambda: [word for field in fields() for word in (field, c.value())]  # noqa: E731
+    return {
+        "hset": lambda: [c.key(), *pairs(), *c.maybe(20, b"odd")],
+        "hmset": lambda: [c.key(), *pairs(), *c.maybe(20, b"odd")],
+        "hsetnx": lambda: [c.key(), c.member(), c.value()],
+        "hget": lambda: [c.key(), c.member()],
+        "hmget": lambda: [c.key(), *fields()],
+        "hdel": lambda: [c.key(), *fields()],
+        "hlen": lambda: [c.key()],
+        "hstrlen": lambda: [c.key(), c.member()],
+        "hexists": lambda: [c.key(), c.member()],
+        "hgetall": lambda: [c.key()],
+        "hkeys": lambda: [c.key()],
+        "hvals": lambda: [c.key()],
+        "hincrby": lambda: [c.key(), c.member(), c.integer()],
+        "hincrbyfloat": lambda: [c.key(), c.member(), c.float()],
+        "hrandfield": lambda: [
+            c.key(),
+            *c.among([], [c.small(-9, 9)], [c.small(-9, 9), w("WITHVALUES")], [b"1", b"bogus"]),
+        ],
+        "hscan": lambda: [c.key(), *c.scanned()],
+    }
+
+
+def fields(c):
+    """Hashes whose fields have times to live."""
+    w = c.word
+    condition = lambda: c.maybe(3, w(c.among("NX", "XX", "GT", "LT")))  # noqa: E731
+
+    def named(values=False):
+        count = c.random.randint(1, 3)
+        # Each field once: of one that is named twice only the last time would count.
+        chosen = c.random.sample(c.FIELDS, count)
+        words = [word for field in chosen for word in ([field, c.value()] if values else [field])]
+        said = b"%d" % count if not c.odds(25) else c.small(-1, 4)
+        return [w("FIELDS") if not c.odds(40) else b"bogus", said, *words]
+
+    def lasting():
+        return c.among([], c.expiry(), [w("KEEPTTL")])
+
+    return {
+        "hexpire": lambda: [c.key(), c.seconds(), *condition(), *named()],
+        "hpexpire": lambda: [c.key(), c.milliseconds(), *condition(), *named()],
+        "hexpireat": lambda: [c.key(), c.unix(), *condition(), *named()],
+        "hpexpireat": lambda: [c.key(), c.unix(1000), *condition(), *named()],
+        "hpersist": lambda: [c.key(), *named()],
+        "httl": lambda: [c.key(), *named()],
+        "hpttl": lambda: [c.key(), *named()],
+        "hexpiretime": lambda: [c.key(), *named()],
+        "hpexpiretime": lambda: [c.key(), *named()],
+        "hsetex": lambda: [
+            c.key(),
+            *c.maybe(4, w(c.among("FNX", "FXX"))),
+            *lasting(),
+            *named(values=True),
+        ],
+        "hgetex": lambda: [c.key(), *c.among([], c.expiry(), [w("PERSIST")]), *named()],
+        "hgetdel": lambda: [c.key(), *named()],
+        "hset": lambda: [c.key(), c.random.choice(c.FIELDS), c.value()],
+        "hgetall": lambda: [c.key()],
+    }
+
+
+def sorted_sets(c):
+    w = c.word
+    aggregate = lambda: c.maybe(3, w("AGGREGATE"), w(c.among("SUM", "MIN", "MAX")))  # noqa: E731
+    scores = lambda: c.maybe(2, w("WITHSCORES"))  # noqa: E731
+    limit = lambda: c.maybe(3, w("LIMIT"), c.small(-1, 3), c.small(-2, 5))  # noqa: E731
+
+    def bound():
+        if c.odds(15):
+            return c.among(b"(", b"", b"nan", b"((1", b"x")
+        return c.among(b"", b"(") + c.score() if not c.odds(4) else c.among(b"-inf", b"+inf")
+
+    def added():
+        flags = c.flags(*[(lambda x=x: [w(x)]) for x in ("NX", "XX", "GT", "LT", "CH", "INCR")])
+        count = c.random.randint(1, 5) if not c.odds(6) else 1
+        return [*flags, *[word for _ in range(count) for word in (c.score(), c.member())]]
+
+    def combined():
+        keys = c.some_keys(3)
+        weights = [w("WEIGHTS"), *[c.score() for _ in keys]] if c.odds(3) else []
+        said = b"%d" % len(keys) if not c.odds(20) else c.small(-1, 3)
+        return [said, *keys, *weights, *aggregate()]
+
+    def ranged(can_score=True):
+        by = c.among([], [w("BYSCORE")])
+        edges = [bound(), bound()] if by else [c.small(), c.small()]
+        return [*edges, *by, *c.maybe(3, w("REV")), *limit(), *(scores() if can_score else [])]
+
+    return {
+        "zadd": lambda: [c.key(), *added()],
+        "zincrby": lambda: [c.key(), c.score(), c.member()],
+        "zrem": lambda: [c.key(), c.member(), *c.maybe(3, c.member())],
+        "zcard": lambda: [c.key()],
+        "zscore": lambda: [c.key(), c.member()],
+        "zmscore": lambda: [c.key(), c.member(), c.member()],
+        "zrank": lambda: [c.key(), c.member(), *c.maybe(3, w("WITHSCORE"))],
+        "zrevrank": lambda: [c.key(), c.member(), *c.maybe(3, w("WITHSCORE"))],
+        "zcount": lambda: [c.key(), bound(), bound()],
+        "zrange": lambda: [c.key(), *ranged()],
+        "zrevrange": lambda: [c.key(), c.small(), c.small(), *scores()],
+        "zrangebyscore": lambda: [c.key(), bound(), bound(), *scores(), *limit()],
+        "zrevrangebyscore": lambda: [c.key(), bound(), bound(), *scores(), *limit()],
+        "zrangestore": lambda: [c.key(), c.key(), *ranged(can_score=False)],
+        "zremrangebyrank": lambda: [c.key(), c.small(-6, 6), c.small(-6, 6)],
+        "zremrangebyscore": lambda: [c.key(), bound(), bound()],
+        "zpopmin": lambda: [c.key(), *c.maybe(2, c.small(-1, 3))],
+        "zpopmax": lambda: [c.key(), *c.maybe(2, c.small(-1, 3))],
+        "zmpop": lambda: [
+            *c.numbered(),
+            w(c.among("MIN", "MAX")) if not c.odds(20) else b"bogus",
+            *c.maybe(2, w("COUNT"), c.small(-1, 4)),
+        ],
+        "zunion": lambda: [*combined(), *scores()],
+        "zinter": lambda: [*combined(), *scores()],
+        "zdiff": lambda: [*c.numbered(), *scores()],
+        "zunionstore": lambda: [c.key(), *combined()],
+        "zinterstore": lambda: [c.key(), *combined()],
+        "zdiffstore": lambda: [c.key(), *c.numbered()],
+        "zintercard": lambda: [*c.numbered(), *c.maybe(2, w("LIMIT"), c.small(-1, 4))],
+        "zrandmember": lambda: [
+            c.key(),
+            *c.among([], [c.small(-9, 9)], [c.small(-9, 9), w("WITHSCORES")], [b"1", b"bogus"]),
+        ],
+        "zscan": lambda: [c.key(), *c.scanned()],
+    }
+
+
+def names(c):
+    """Sorted sets of one score, whose ranges by name are specified."""
+    w = c.word
+    limit = lambda: c.maybe(3, w("LIMIT"), c.small(-1, 3), c.small(-2, 5))  # noqa: E731
+
+    def edge():
+        if c.odds(15):
+            return c.among(b"x", b"", b"[", b"(")
+        return c.among(b"-", b"+", b"[" + c.member(), b"(" + c.member())
+
+    def by_name():
+        return [edge(), edge(), w("BYLEX"), *c.maybe(3, w("REV")), *limit()]
+
+    return {
+        "zadd": lambda: [c.key(), b"0", c.member(), b"0", c.member(), b"0", c.member()],
+        "zlexcount": lambda: [c.key(), edge(), edge()],
+        "zrange": lambda: [c.key(), *by_name()],
+        "zrangebylex": lambda: [c.key(), edge(), edge(), *limit()],
+        "zrevrangebylex": lambda: [c.key(), edge(), edge(), *limit()],
+        "zrangestore": lambda: [c.key(), c.key(), *by_name()],
+        "zremrangebylex": lambda: [c.key(), edge(), edge()],
+        "zrem": lambda: [c.key(), c.member()],
+    }
+
+
+def values(c):
+    """What works on values of every type."""
+    w = c.word
+
+    def options():
+        return c.flags(
+            lambda: [w("LIMIT"), c.small(-1, 4), c.small(-1, 5)],
+            lambda: [w(c.among("ASC", "DESC"))],
+            lambda: [w("BY"), c.among(b"k*", b"h*->1", b"nosuch*", b"x*->")],
+            lambda: [w("GET"), c.among(b"#", b"k*", b"h*->1", b"#", b"nosuch")],
+            lambda: [b"bogus"],
+            most=3,
+        )
+
+    # Always in an order of their own, as members of equal weight have none otherwise.
+    alpha = lambda: [w("ALPHA")] if not c.odds(6) else []  # noqa: E731
+    return {
+        "sort": lambda: [c.key(), *alpha(), *options(), *c.maybe(4, w("STORE"), c.key())],
+        "sort_ro": lambda: [c.key(), *alpha(), *options(), *c.maybe(20, w("STORE"), c.key())],
+        "#roundtrip": lambda: [
+            c.key(),
+            c.key(),
+            c.among(b"0", b"0", b"100000", b"-1", b"x"),
+            *c.flags(
+                lambda: [w("REPLACE")],
+                lambda: [w("REPLACE")],
+                lambda: [w("ABSTTL")],
+                lambda: [w("IDLETIME"), c.small(-1, 100)],
+                lambda: [w("FREQ"), c.small(-1, 300)],
+                lambda: [b"bogus"],
+            ),
+        ],
+        # What is not a value: the payload of neither server.
+        "restore": lambda: [
+            c.key(),
+            c.among(b"0", b"-1", b"x"),
+            c.value(),
+            *c.maybe(2, w("REPLACE")),
+        ],
+    }
+
+
+FAMILIES = {
+    "strings": (10, strings),
+    "bits": (5, bits),
+    "keys": (9, keys),
+    "sessions": (2, sessions),
+    "server": (1, server),
+    "lists": (6, lists),
+    "sets": (6, sets),
+    "hashes": (5, hashes),
+    "fields": (4, fields),
+    "sorted_sets": (9, sorted_sets),
+    "names": (3, names),
+    "values": (3, values),
+}
+# The keys that a family takes most often, or every value would be of the wrong type.
+HOMES = {
+    "strings": slice(0, 5),
+    "bits": slice(0, 5),
+    "lists": slice(5, 7),
+    "sets": slice(7, 9),
+    "hashes": slice(9, 11),
+    "fields": slice(9, 11),
+    "sorted_sets": slice(11, 13),
+    "names": slice(13, 14),
+}
+# Markers that stand for a command which both servers must have.
+MARKED = {"#scan": "scan", "#roundtrip": "restore"}
 
 
 class Generator:
@@ -558,16 +869,16 @@ class Generator:
         self.c, self.missing = Chooser(seed), missing
         self.dictionary = dictionary
         self.families, self.weights, self.made = [], [], set()
-        for name, family in FAMILIES.items():
+        for name, (weight, family) in FAMILIES.items():
             commands = {
                 command: make
                 for command, make in family(self.c).items()
-                if command in dictionary or (command == "#scan" and "scan" in dictionary)
+                if MARKED.get(command, command) in dictionary
             }
             self.made |= set(commands)
             if commands:
-                self.families.append(list(commands.items()))
-                self.weights.append(WEIGHTS[name])
+                self.families.append((name, list(commands.items())))
+                self.weights.append(weight)
         self.bare = sorted(set(dictionary) - set(NOT_SENT) - self.made - set(STAGED))
 
     def command(self):
@@ -576,13 +887,17 @@ class Generator:
             return self.unknown()
         if self.bare and c.odds(60):
             return self.without_arguments(c.random.choice(self.bare))
-        family = c.random.choices(self.families, self.weights)[0]
-        name, make = c.random.choice(family)
+        family, commands = c.random.choices(self.families, self.weights)[0]
+        name, make = c.random.choice(commands)
         if name in ("multi", "flushall", "flushdb", "swapdb", "reset", "exec") and not c.odds(6):
             return self.command()  # Often enough, or nothing is ever there.
+        c.home = HOMES.get(family)
         arguments = make()
+        c.home = None
         if name == "#scan":
             return [SCANALL, *arguments]
+        if name == "#roundtrip":
+            return [ROUNDTRIP, *arguments]
         if name in WHOLE:
             return [c.word(name), *arguments]
         if c.odds(60):
@@ -735,5 +1050,9 @@ class Generator:
             steps += [(0, [b"SELECT", database]), (0, [b"KEYS", b"*"]), (0, [b"DBSIZE"])]
             for key in self.c.keys:
                 steps += [(0, [name, key]) for name in (b"GET", b"PTTL", b"TYPE")]
+                if database == b"0":
+                    steps += [(0, [b"LRANGE", key, b"0", b"-1"]), (0, [b"SMEMBERS", key])]
+                    steps += [(0, [b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"])]
+                    steps += [(0, [b"HGETALL", key])]
         steps += [(index, [b"QUIT"]) for index in range(CONNECTIONS)]
         return [step for step in steps if step[1][0].decode().lower() in self.dictionary]

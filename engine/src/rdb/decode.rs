@@ -345,7 +345,7 @@ impl<'a> Pairs<'a> {
                         expire_ms => Some(u64::try_from(expire_ms).map_err(|_| BadFormat)?),
                     },
                 };
-                if expire_ms.is_some_and(|expire_ms| i64::MAX as u64 <= expire_ms) {
+                if expire_ms.is_some_and(|expire_ms| (i64::MAX as u64) < expire_ms) {
                     return Err(BadFormat);
                 }
                 Ok(Some(Pair { field, value, expire_ms }))

@@ -2,7 +2,7 @@
 
 use engine::{Acl, Args, Arity, Command, CommandError, Flag, Group, Keys, ReplySink, is_sorted};
 
-use super::{SessionCx, help};
+use super::{SessionCx, help, too_many_words};
 use crate::error::{RequestError, around};
 use crate::registry::Run;
 
@@ -127,7 +127,7 @@ const SUBCOMMANDS: &[Command<Run>] = &[
                     engine::parse_integer(count).ok_or(CommandError::NotAnInteger)?;
                     cx.reply.array(0);
                 }
-                _ => return Err(CommandError::Syntax.into()),
+                _ => return Err(too_many_words("acl", "log")),
             }
             Ok(())
         }),
@@ -216,7 +216,7 @@ fn cat(cx: &mut SessionCx<'_>, args: Args<'_>) -> Result<(), RequestError> {
             names.iter().for_each(|name| cx.reply.bulk(name.as_bytes()));
         }
         [category] => return Err(around("ERR Unknown category '", category, "'")),
-        _ => return Err(CommandError::Syntax.into()),
+        _ => return Err(too_many_words("acl", "cat")),
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use engine::{Acl, Args, Arity, Command, Flag, Group, KeyFlag, Keys, ReplySink, is_sorted};
 
-use super::{ChannelsCx, SessionCx, help};
+use super::{ChannelsCx, SessionCx, help, too_many_words};
 use crate::error::RequestError;
 use crate::pubsub::Publication;
 use crate::pubsub::topics::Kind;
@@ -238,12 +238,7 @@ fn channels(
     let pattern = match args {
         [] => None,
         [pattern] => Some(*pattern),
-        _ => {
-            let text = format!(
-                "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
-            );
-            return Err(RequestError::Text(text.into_bytes()));
-        }
+        _ => return Err(too_many_words("pubsub", word)),
     };
     let names = cx.node.pubsub.topics.names(kind);
     let mut names: Vec<_> = names

@@ -1,10 +1,8 @@
 //! SLOWLOG: the commands that took long, of all cores.
 
-use engine::{
-    Acl, Args, Arity, Command, CommandError, Flag, Group, Keys, ReplySink, is_sorted, parse_integer,
-};
+use engine::{Acl, Args, Arity, Command, Flag, Group, Keys, ReplySink, is_sorted, parse_integer};
 
-use super::{SessionCx, help};
+use super::{SessionCx, help, too_many_words};
 use crate::ask::{Answer, AnswerBody, Question};
 use crate::error::RequestError;
 use crate::registry::{NodeRun, Run};
@@ -58,7 +56,7 @@ fn count(args: Args<'_>) -> Result<Option<usize>, RequestError> {
         [] => return Ok(Some(10)),
         // What is no number is answered like what is too low.
         [count] => parse_integer(count).unwrap_or(-2),
-        _ => return Err(CommandError::Syntax.into()),
+        _ => return Err(too_many_words("slowlog", "get")),
     };
     match count {
         -1 => Ok(None),

@@ -209,6 +209,21 @@ fn a_value_has_the_form_its_limits_tell() {
 }
 
 /// A node that is larger than any server makes is read element by element.
+/// Seen red when the reader refused the last time there is, and RENAME ended the server.
+#[test]
+fn a_field_that_expires_at_the_last_time_comes_back() {
+    let made = Made {
+        kind: Type::Hash,
+        tuples: vec![vec![b"field".to_vec(), b"value".to_vec()]],
+        expire_ms: Some(i64::MAX as u64),
+    };
+    let (mut from, mut to) = (keyspace(), keyspace());
+    put(&mut from, b"key", &made);
+    let taken = payload(&from, Compression::None);
+    assert!(put_payload(&mut to, &taken));
+    assert_eq!(payload(&to, Compression::None), taken);
+}
+
 #[test]
 fn a_huge_node_comes_apart() {
     let elements: Vec<_> = (0..40_000).map(|number: u32| number.to_string()).collect();
