@@ -238,9 +238,8 @@ def document(version, reference, sides):
         "",
         "Written by `cargo xtask conformance --full`: the test suite of Valkey "
         f"{version} in external mode",
-        "(`--durable --tags -slow`; type/list-2 with its slow tests, as it has no others), as passes "
-        "out of the",
-        "number that stock Valkey passes in the same mode.",
+        "(`--durable --tags -slow`; type/list-2 with its slow tests, as it has no others),",
+        "as passes out of the number that stock Valkey passes in the same mode.",
         "",
         "| file | " + " | ".join(f"{cores} core{'s' * (cores > 1)}" for cores in sides) + " |",
         "|---|" + "---:|" * len(sides),

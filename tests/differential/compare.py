@@ -198,9 +198,7 @@ EXPLAINED = [
         "\\$ listpack$",
         "\\$ skiplist$",
     ),
-    Explained(
-        "a cursor that is no number", "?scan *", "\\* $", "- ERR invalid cursor$"
-    ),
+    Explained("a cursor that is no number", "?scan *", "\\* $", "- ERR invalid cursor$"),
     Explained(
         "Valkey takes several identities",
         "client list id *, client kill id *",
@@ -383,7 +381,7 @@ GREW_UNSEEN = Explained(
 
 
 LAST_DIGIT = Explained(
-    "of two shortest numbers as near to a double Redis takes the one away from zero, Valkey the even",
+    "of two shortest numbers as near to a double Redis takes the larger, Valkey the even one",
     "z*, hincrbyfloat *, incrbyfloat *",
     ".",
     ".",

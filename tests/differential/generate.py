@@ -110,7 +110,9 @@ class Chooser:
     def score(self):
         if self.odds(2):
             return b"%d" % self.random.randint(-3, 6)
-        return self.among(b"0.5", b"-1.5", b"inf", b"-inf", b"1e3") if self.odds(2) else self.float()
+        if self.odds(2):
+            return self.among(b"0.5", b"-1.5", b"inf", b"-inf", b"1e3")
+        return self.float()
 
     def scanned(self):
         """A whole iteration in one page, as a cursor is a server's own."""
