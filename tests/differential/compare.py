@@ -193,6 +193,13 @@ EXPLAINED = [
         parts=True,
     ),
     Explained(
+        "a negative offset skips all; in Valkey's larger sets it counts from the end",
+        "z*limit -*",
+        "(\\* |: 0$)",
+        "[*:] ",
+        parts=True,
+    ),
+    Explained(
         "an internal encoding: Valkey counts members that a ZDIFFSTORE left out",
         "object encoding *",
         "\\$ listpack$",
@@ -394,10 +401,20 @@ NUL = Explained(
 )
 
 
+TIES = Explained(
+    "elements of equal weight have no order, and those of a set none to begin with",
+    "sort* by *",
+    "[*] ",
+    "[*] ",
+)
+
+
 def told(command, left, right):
     """What explains a difference that takes a look into the replies, or False."""
     if LAST_DIGIT.fits(command, left, right) and are_doubles(left, right):
         return LAST_DIGIT
+    if TIES.fits(command, left, right) and len(left[1]) == len(right[1]):
+        return TIES
     if NUL.fits(command, left, right) and sorted_deep(left) == sorted_deep(right):
         return NUL if any(b"\0" in (item[1] or b"") for item in left[1]) else False
     return False

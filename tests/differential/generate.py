@@ -806,10 +806,14 @@ def values(c):
             most=3,
         )
 
+    def stored():
+        """What is stored has an order of its own: no weights, which may be equal."""
+        return [c.key(), *alpha(), *c.maybe(2, w("DESC")), w("STORE"), c.key()]
+
     # Always in an order of their own, as members of equal weight have none otherwise.
     alpha = lambda: [w("ALPHA")] if not c.odds(6) else []  # noqa: E731
     return {
-        "sort": lambda: [c.key(), *alpha(), *options(), *c.maybe(4, w("STORE"), c.key())],
+        "sort": lambda: stored() if c.odds(4) else [c.key(), *alpha(), *options()],
         "sort_ro": lambda: [c.key(), *alpha(), *options(), *c.maybe(20, w("STORE"), c.key())],
         "#roundtrip": lambda: [
             c.key(),
