@@ -8,7 +8,7 @@ use super::{BLOCK_SIZE, Part, Progress, Snapshot, TableId, is_large, mark_of};
 use crate::cursor::Position;
 use crate::keyspace::Keyspace;
 use crate::table::{Entry, KeyHasher, MEMBERS, Table};
-use crate::values::Object;
+use crate::values::{Form, Object};
 use crate::varint;
 
 /// What a step of the walker came to.
@@ -138,14 +138,19 @@ impl Keyspace {
     fn step_table(&mut self, snapshot: &mut Snapshot, budget: &mut usize, out: &mut Vec<u8>) {
         let id = snapshot.table;
         let table = table_of(&self.databases, &snapshot.ids, &snapshot.flushed, id);
-        let (early, hasher) = (&snapshot.early, &self.hasher);
+        let (early, parts, hasher) = (&snapshot.early, &snapshot.parts, &self.hasher);
         let (mut cost, mut large) = (1, Vec::new());
         let next = table.scan(hasher, snapshot.at, STEP.min(*budget), &mut |entry| {
             cost += 1;
             if !early.is_empty() && early.contains(&mark_of(hasher, id, entry.key())) {
                 return;
             }
-            if is_large(entry) {
+            // A list with a part may have become one listpack meanwhile.
+            let has_part = || {
+                let name = || (id, entry.key().into());
+                entry.form() == Form::ListPack && !parts.is_empty() && parts.contains_key(&name())
+            };
+            if is_large(entry) || has_part() {
                 large.push(entry);
             } else {
                 let value = entry.packed().expect("what is not large is bytes");

@@ -103,6 +103,24 @@ fn small_limits() -> EncodingLimits {
     }
 }
 
+/// Red when the walk takes what the list has become for what it was.
+#[test]
+fn a_list_that_shrank_before_it_was_walked_comes_out_as_it_was() {
+    let mut keyspace = super::keyspace();
+    keyspace.set_limits(small_limits());
+    let words: Vec<Vec<u8>> = (0..20).map(|number| format!("{number}").into_bytes()).collect();
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let elements = Elements::Words(&words);
+    let (db, key, end) = (0, &b"list"[..], End::Right);
+    keyspace.replay(&Effect::ListPush { db, key, end, elements }).expect("it fits");
+    let digest = keyspace.digest();
+    keyspace.snapshot_begin();
+    keyspace.replay(&Effect::ListPop { db, key, end, count: 19 }).expect("they are there");
+    let mut chunk = Vec::new();
+    while keyspace.snapshot_walk(3, &mut chunk) == Walk::More {}
+    assert_eq!(load(&[chunk]).digest(), digest);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 600 }))]
 
