@@ -341,6 +341,7 @@ impl Node {
             });
         }
         if let Some((to, parcel)) = self.outbox.poll(self.wal.hint()) {
+            assert!(to != self.core, "a core sends to others only");
             self.stats.parcels_sent += 1;
             let wake = parcel.wakes();
             return Some(Output::Parcel { to, parcel, wake });

@@ -169,6 +169,10 @@ impl Node {
             let slow = SlowCommand::new(command, args, us, now);
             match who {
                 Who::Own(client) => self.note_slow(slow, Some(client)),
+                // Its own client waited for a slice that was away.
+                Who::Other(address) if address.core == self.core => {
+                    self.note_slow_elsewhere(address.connection, slow);
+                }
                 Who::Other(address) => {
                     let connection = address.connection;
                     let message = Message::Slow { connection, slow: Box::new(slow) };
