@@ -137,6 +137,12 @@ EXPLAINED = [
         BAD_ARGUMENT,
     ),
     Explained(
+        "Valkey takes the low 32 bits of an index of LSET and replaces that element",
+        "lset *",
+        "- ERR index out of range$",
+        "\\+ OK",
+    ),
+    Explained(
         "Valkey allows BITCOUNT key start",
         "bitcount *",
         "- ERR syntax error$",
