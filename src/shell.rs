@@ -154,10 +154,11 @@ impl Shell {
             let now = runtime::now();
             let cpu_us = runtime::thread_cpu_us();
             self.take_parcels(now);
+            self.take_events(now)?;
+            // After the wake-ups were taken: what comes later brings another.
             if let Some(job) = self.runner.poll() {
                 self.node.handle(Event::Ran(job), now);
             }
-            self.take_events(now)?;
             self.take_snapshot_events(now);
             self.node.close_turn(now);
             // Before anybody is told that it is set.

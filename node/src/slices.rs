@@ -541,7 +541,8 @@ impl Slices {
     /// A slice of this core's comes back from its runner. What was executed on it is in its open
     /// batch.
     pub(crate) fn take_home(&mut self, lent: Lent) {
-        let Lent { mut slice, space, .. } = lent;
+        let Lent { mut slice, mut space, .. } = lent;
+        space.keyspace.set_limits(self.limits);
         let id = slice.id;
         let at = usize::from(id.0);
         assert!(self.slices[at].is_none());

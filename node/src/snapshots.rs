@@ -248,7 +248,6 @@ impl Node {
 
     /// Goes on with the snapshot under way, or begins the next. After the batch was closed.
     pub(crate) fn run_snapshots(&mut self, now: Now) {
-        self.snapshots.saves.changes = self.changes() - self.snapshots.saves.changes_before;
         if self.phase != Phase::Serving {
             self.give_snapshots_up();
             return;
@@ -325,7 +324,7 @@ impl Node {
         if save.is_some() || self.settings.save_points.is_empty() {
             return;
         }
-        let changes = saves.changes * u64::from(self.topology.cores());
+        let changes = self.unsaved_changes() * u64::from(self.topology.cores());
         let passed_s = now.wall_ms.saturating_sub(saves.last_ms) / 1000;
         let mut points = self.settings.save_points.iter();
         if points.any(|(seconds, least)| *seconds <= passed_s && *least <= changes)
@@ -344,6 +343,12 @@ impl Node {
         let slice = self.snapshots.queue.remove(at).expect("it was just found");
         let group = self.slices.group(slice);
         let (logged, index) = (group.logged(), group.last());
+        let newest = self.snapshots.kept[usize::from(slice.0)].published.back();
+        if newest.is_some_and(|newest| newest.index == index) {
+            // Nothing has happened since.
+            self.finish_of_save(slice, now);
+            return;
+        }
         let known = self.slices.slice(slice);
         assert!(known.next == index.next(), "the open batch is empty");
         let term = group.history().term_at(index).expect("a slice that serves has entries");
@@ -351,13 +356,6 @@ impl Node {
         let clock_ms = known.clock_ms(now);
         let (node_uuid, chunks) = (Default::default(), Vec::new());
         let manifest = Manifest { node_uuid, slice, index, term, clock_ms, attachment, chunks };
-        if self.snapshots.kept[usize::from(slice.0)].published.back().map(|it| it.index)
-            == Some(index)
-        {
-            // Nothing has happened since.
-            self.finish_of_save(slice, now);
-            return;
-        }
         self.slices.space_mut(slice).keyspace.snapshot_begin();
         let chunk = self.snapshots.buffers.pop().unwrap_or_default();
         let (number, on_their_way, size, stage) = (0, 0, 0, Stage::Walking);
@@ -485,6 +483,11 @@ impl Node {
     /// The server ends: what is under way is of no use.
     fn give_snapshots_up(&mut self) {
         self.snapshots.queue.clear();
+        // Who waits for it is told.
+        if self.snapshots.save.take().is_some() {
+            self.snapshots.saves.is_running = false;
+            self.snapshots.saves.has_failed = true;
+        }
         let Some(taking) = &self.snapshots.taking else { return };
         let Manifest { slice, index, .. } = taking.manifest;
         if self.slices.is_here(slice) {
@@ -500,12 +503,17 @@ impl Node {
         self.slices.groups().map(Group::changes).sum()
     }
 
+    /// Effects on own slices since the last complete save began.
+    fn unsaved_changes(&self) -> u64 {
+        self.changes() - self.snapshots.saves.changes_before
+    }
+
     /// For INFO.
     pub(crate) fn saves(&self, now: Now) -> Saves {
         let Snapshots { saves, save, .. } = &self.snapshots;
         let running = save.as_ref();
         let running_s = running.map(|save| (now.monotonic_us - save.started_us) / 1_000_000);
-        Saves { running_s, ..*saves }
+        Saves { running_s, changes: self.unsaved_changes(), ..*saves }
     }
 
     /// A save that was asked for is not complete.
