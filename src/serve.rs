@@ -26,10 +26,9 @@ use cores::{CoreStart, Cores};
 /// An idle log is sealed after this long: microseconds.
 const SEAL_AFTER_US: u64 = 5_000;
 
-/// A command that is likely to take longer runs beside its core (ADR 8). None does for now: with
-/// 250 us, half of what a turn may take, clients were seen to wait for the 60 s timer of expiry
-/// after a job, so a wake-up is missing somewhere.
-const LONG_COMMAND_NS: u64 = u64::MAX;
+/// A command that is likely to take longer runs beside its core (ADR 8): half of what a turn may
+/// take.
+const LONG_COMMAND_NS: u64 = 250_000;
 
 /// Serves until a signal or a failure.
 pub fn run(config: &Config) -> Result<Status, Failure> {

@@ -382,6 +382,18 @@ impl Node {
         }
     }
 
+    /// The first write that waits for room may go on: there is room, or never will be. Room is
+    /// made in the middle of a turn too, where a loan ends or a log is trimmed, and no event
+    /// follows.
+    pub(crate) fn may_grant_room(&self) -> bool {
+        let is_possible = |needed| {
+            needed <= self.wal.room().saturating_sub(self.loans.reserved_room())
+                || self.wal.refuses_room(needed).is_some()
+        };
+        let sleeps = self.planted.is(Plant::SleepOverRoom);
+        !sleeps && self.room.first_needed().is_some_and(is_possible)
+    }
+
     /// Lets the writes run that the log has room for by now, or never will have.
     pub(crate) fn grant_room(&mut self) {
         if self.room.is_empty() {

@@ -10,7 +10,7 @@ use crate::clients::{queue_flush, queue_run};
 use crate::error::RequestError;
 use crate::execute::{Admission, Executed, Scope, Task};
 use crate::job::{Job, Work};
-use crate::loans::{Grant, LoanRequest, SESSION_REPLIES_SIZE, Session as Loan};
+use crate::loans::{Grant, LoanRequest, LoanStanding, SESSION_REPLIES_SIZE, Session as Loan};
 use crate::node::{Node, Phase};
 use crate::parcel::{Body, Gates, Message, Parcel, Request, ReturnAddress, WaitingRequest};
 use crate::registry::Run;
@@ -18,7 +18,6 @@ use crate::reply::ReplyWriter;
 use crate::room::Waiter;
 use crate::session::Held;
 use crate::slice::Lent;
-use crate::slices::Slices;
 use crate::tally::Who;
 use crate::topology::SliceSet;
 
@@ -343,28 +342,19 @@ impl Node {
 
     /// Gives this core's slices to the session whose turn it is, if there is one.
     pub(crate) fn grant_loans(&mut self, now: Now) {
-        let are_here = |own: &Slices, slices: &SliceSet| slices.iter().all(|one| own.is_here(one));
-        while let Some((at, request)) =
-            self.loans.first_request(|slices| are_here(&self.slices, slices))
-        {
-            let LoanRequest { borrower, slices, room, clients } = request.clone();
-            // What the clients sent before comes before.
-            let is_early = self.stalled.has_any(borrower, &clients, &slices)
-                || self.put_off.has_any(borrower, &clients);
-            if is_early {
-                return;
-            }
-            // What is executed and not yet logged has its room already.
-            let needed = room + self.loans.kept_room() + self.slices.unlogged_size() as u64;
-            let fits = needed <= self.wal.room();
-            let refusal = if fits { None } else { self.wal.refuses_room(needed) };
-            let refusal = refusal.map(ToString::to_string);
-            if !fits && refusal.is_none() {
-                // Asked again in the next turn.
-                self.wal.request_room(needed);
-                return;
-            }
-            self.loans.grant(at, if refusal.is_none() { room } else { 0 });
+        while let Some((at, standing)) = self.next_loan() {
+            let refusal = match standing {
+                // What the clients sent before comes before.
+                LoanStanding::Early => return,
+                LoanStanding::Fits => None,
+                LoanStanding::Refused(refusal) => Some(refusal),
+                LoanStanding::NeedsRoom { needed } => {
+                    // Asked again in the next turn.
+                    self.wal.request_room(needed);
+                    return;
+                }
+            };
+            let LoanRequest { borrower, slices, .. } = self.loans.grant(at, refusal.is_none());
             if borrower == self.core {
                 self.note_grant(self.core, refusal, now);
             } else {
@@ -374,6 +364,32 @@ impl Node {
                 self.outbox.to(borrower).add_message(Message::Granted(grant));
             }
         }
+    }
+
+    /// The session whose turn it is could have this core's slices now: room was made in the middle
+    /// of a turn.
+    pub(crate) fn may_grant_loan(&self) -> bool {
+        matches!(self.next_loan(), Some((_, LoanStanding::Fits | LoanStanding::Refused(_))))
+    }
+
+    /// The session whose turn it is, by its place among those that wait, and how it stands.
+    fn next_loan(&self) -> Option<(usize, LoanStanding)> {
+        let are_here = |slices: &SliceSet| slices.iter().all(|one| self.slices.is_here(one));
+        let (at, request) = self.loans.first_request(are_here)?;
+        let LoanRequest { borrower, slices, room, clients } = request;
+        let is_early = self.stalled.has_any(*borrower, clients, slices)
+            || self.put_off.has_any(*borrower, clients);
+        if is_early {
+            return Some((at, LoanStanding::Early));
+        }
+        // What is executed and not yet logged has its room already.
+        let needed = room + self.loans.kept_room() + self.slices.unlogged_size() as u64;
+        let standing = match self.wal.refuses_room(needed) {
+            _ if needed <= self.wal.room() => LoanStanding::Fits,
+            Some(refusal) => LoanStanding::Refused(refusal.to_string()),
+            None => LoanStanding::NeedsRoom { needed },
+        };
+        Some((at, standing))
     }
 
     fn take_grant(&mut self, grant: Grant, now: Now) {

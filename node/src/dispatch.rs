@@ -354,19 +354,21 @@ impl Node {
             return Flow::NeedsReplies;
         }
         let scope = self.scope(run, command, args);
-        if session.jobs == 0 {
-            if self.is_here(&scope) {
-                return self.run_here(session, command, run, args, &scope, now);
+        if session.jobs == 0 && self.is_here(&scope) {
+            return self.run_here(session, command, run, args, &scope, now);
+        }
+        // Room that was set aside for it here is for others.
+        session.granted = false;
+        if session.jobs == 0
+            && let Scope::One(slice) = scope
+        {
+            if session.is_slow() {
+                self.trickle.note(session.reply_size);
             }
-            if let Scope::One(slice) = scope {
-                if session.is_slow() {
-                    self.trickle.note(session.reply_size);
-                }
-                let address = self.reserve(session);
-                let caller = session.caller();
-                self.send_request(&Request { caller, address, command, slice, args });
-                return Flow::Done;
-            }
+            let address = self.reserve(session);
+            let caller = session.caller();
+            self.send_request(&Request { caller, address, command, slice, args });
+            return Flow::Done;
         }
         let caller = session.caller();
         let work = Work::Command { caller, command, words: Words::new(args) };

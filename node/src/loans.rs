@@ -35,6 +35,20 @@ pub(crate) struct LoanRequest {
     pub(crate) clients: Set<ConnectionId>,
 }
 
+/// Whether a request for slices that are here can be met.
+#[derive(Clone, Debug)]
+pub(crate) enum LoanStanding {
+    Fits,
+    /// The log takes no writes, and why: lent all the same.
+    Refused(String),
+    /// The log must have this many bytes of room first.
+    NeedsRoom {
+        needed: u64,
+    },
+    /// What its clients sent before has not been executed yet.
+    Early,
+}
+
 /// The slices a core was asked for.
 #[derive(Debug)]
 pub(crate) struct Grant {
@@ -438,10 +452,11 @@ impl Loans {
         self.requests.iter().enumerate().find(|(_, request)| are_here(&request.slices))
     }
 
-    /// Gives the permit to the request at this place.
-    pub(crate) fn grant(&mut self, at: usize, room: u64) -> LoanRequest {
+    /// Gives the permit to the request at this place, and the room it asks for if there is.
+    pub(crate) fn grant(&mut self, at: usize, has_room: bool) -> LoanRequest {
         assert!(self.permit.is_none());
         let request = self.requests.remove(at).expect("the caller looked");
+        let room = if has_room { request.room } else { 0 };
         self.permit = Some(Permit { holder: request.borrower, room });
         request
     }

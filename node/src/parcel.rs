@@ -207,6 +207,15 @@ impl Parcel {
             && self.memory.is_none()
     }
 
+    /// It says how much memory a core uses, and nothing that anybody waits for.
+    pub fn is_about_memory(&self) -> bool {
+        self.memory.is_some()
+            && self.requests.is_empty()
+            && self.replies.is_empty()
+            && self.settled.is_empty()
+            && self.messages.is_empty()
+    }
+
     pub(crate) fn wakes(&self) -> bool {
         self.wakes
     }

@@ -40,6 +40,8 @@ pub enum Plant {
     ForgetSave,
     /// Recovery passes over the first entry behind a snapshot.
     SkipBehindSnapshot,
+    /// A core sleeps although a write that waited has room.
+    SleepOverRoom,
 }
 
 /// The bugs in force.

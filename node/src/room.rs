@@ -46,6 +46,11 @@ impl RoomQueue {
         self.is_new
     }
 
+    /// What the first one needs: bytes.
+    pub(crate) fn first_needed(&self) -> Option<u64> {
+        self.waiters.front().map(|waiting| waiting.needed)
+    }
+
     pub(crate) fn push(&mut self, id: Waiter, needed: u64) {
         debug_assert!(self.waiters.iter().all(|waiter| waiter.id != id));
         self.waiters.push_back(Waiting { id, needed });

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use base::CoreId;
+use node::Output;
 
 use super::faults::Crash;
 use super::{Happening, World};
@@ -16,6 +17,9 @@ use crate::trace::hash_bytes;
 
 /// Turns at one instant after which the node is said to spin.
 const TURNS_PER_INSTANT_MAX: u32 = 1_000;
+
+/// Turns that are followed by one that finds nothing to do.
+const IDLE_TURNS_PERCENT: u64 = 10;
 
 /// Something for one core, of one turn.
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +227,27 @@ impl World {
         let mut wishes = Vec::new();
         while let Some(output) = node.poll_output() {
             wishes.push(wish(core, output));
+        }
+        if self.prng.chance(IDLE_TURNS_PERCENT) {
+            let is_due = node.poll_timeout().is_some_and(|at| at <= now.monotonic_us);
+            let is_over = wishes.iter().any(|wish| matches!(wish, Wish::Exit | Wish::Halt(_)));
+            if !is_due && !is_over {
+                // A turn more, with no event and at the same time: whoever could go on in it would
+                // have been asleep without it.
+                self.report.count("turn: without an event");
+                node.close_turn(now);
+                while let Some(output) = node.poll_output() {
+                    let is_urgent = match &output {
+                        Output::Log(wal::Output::Release { .. }) => false,
+                        Output::Parcel { parcel, .. } => !parcel.is_about_memory(),
+                        _ => true,
+                    };
+                    if is_urgent {
+                        return Err(format!("core {core} would have slept over {output:?}"));
+                    }
+                    wishes.push(wish(core, output));
+                }
+            }
         }
         process.turns += 1;
         let writes = wishes.iter().filter(|wish| matches!(wish, Wish::Write { .. })).count();

@@ -13,7 +13,7 @@ use base::{FrameSequence, LogIndex, SliceId};
 use super::Wal;
 use crate::holdings::Pin;
 use crate::planted::Plant;
-use crate::record::RECORD_HEADER_SIZE;
+use crate::record::{RECORD_HEADER_SIZE, Record};
 use crate::wal::plan;
 
 /// How far the trim under way has come.
@@ -70,6 +70,17 @@ impl Wal {
         self.holdings.pinned(keep)
     }
 
+    /// The next [`close_batch`](Self::close_batch) makes a batch even of nothing else: what was
+    /// trimmed can go.
+    pub fn wants_batch(&self) -> bool {
+        self.trimming == Trimming::Due
+            && self.is_running()
+            && self
+                .holdings
+                .new_start(self.durable())
+                .is_some_and(|start| self.has_room_for(&self.holdings.lost_below(start)))
+    }
+
     /// Adds to the open batch what must not be lost with segments that can go, if some can.
     pub(super) fn record_trims(&mut self) {
         if self.trimming != Trimming::Due || !self.is_running() {
@@ -78,8 +89,7 @@ impl Wal {
         self.trimming = Trimming::Idle;
         let Some(start) = self.holdings.new_start(self.durable()) else { return };
         let records = self.holdings.lost_below(start);
-        let size = self.open.payload.len() as u64 + records.len() as u64 * RECORD_SIZE_MAX;
-        if self.any_room() < size {
+        if !self.has_room_for(&records) {
             base::mark!("wal: no room to trim");
             self.trimming = Trimming::Due;
             return;
@@ -96,11 +106,12 @@ impl Wal {
         }
     }
 
-    /// Bytes of records that fit into all the room there is, that of the ballast too.
-    fn any_room(&self) -> u64 {
+    /// In all the room there is, that of the ballast too.
+    fn has_room_for(&self, records: &[Record<'_>]) -> bool {
         let active = plan::payload_room(self.layout.left(), &self.config);
         let spare = plan::payload_room(self.config.capacity(), &self.config);
-        active + self.spares.count() as u64 * spare
+        let size = self.open.payload.len() as u64 + records.len() as u64 * RECORD_SIZE_MAX;
+        size <= active + self.spares.count() as u64 * spare
     }
 
     pub(super) fn note_segment_filled(&mut self) {
