@@ -11,12 +11,15 @@ use crate::error::CommandError;
 use crate::listpack::{self, Item, Listpack, Offset, Scratch};
 use crate::table::{Attributes, Entry, EntryBox};
 
+mod node;
 mod nodes;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use nodes::{Content, Nodes};
-use nodes::{NodeLimit, Replaced, Taken, Thinned, place, without};
+pub(crate) use node::Content;
+use node::{NodeLimit, place};
+pub(crate) use nodes::Nodes;
+use nodes::{Replaced, Taken, Thinned, without};
 
 /// The most elements of a list: effects count them in 32 bits.
 pub(crate) const LEN_MAX: usize = u32::MAX as usize;
