@@ -353,12 +353,8 @@ impl SliceReplay {
         }
     }
 
-    /// The slice as a follower. `hard_states` are those of all logs.
-    fn into_start(
-        self,
-        void: Option<LogIndex>,
-        hard_states: &[HardState],
-    ) -> Result<SliceStart, String> {
+    /// What the log lacks, a snapshot holds.
+    fn check_trim(&self) -> Result<(), String> {
         if self.base < self.trimmed {
             return Err(format!(
                 "the log of slice {} was trimmed up to entry {}, because a snapshot held what it \
@@ -366,6 +362,15 @@ impl SliceReplay {
                 self.id, self.trimmed, self.base
             ));
         }
+        Ok(())
+    }
+
+    /// The slice as a follower. `hard_states` are those of all logs.
+    fn into_start(
+        self,
+        void: Option<LogIndex>,
+        hard_states: &[HardState],
+    ) -> Result<SliceStart, String> {
         let states = hard_states.iter().filter(|state| state.slice == self.id);
         let state = states.max_by_key(|state| state.term);
         let term = state.map_or(Term(0), |state| state.term);
@@ -480,6 +485,8 @@ pub fn settle_replays(
 ) -> Result<Vec<SliceStart>, String> {
     replays.sort_by_key(|replay| replay.id);
     assert!(replays.iter().zip(0..).all(|(replay, at)| replay.id == SliceId(at)));
+    // Who lacks what it did must not answer for others.
+    replays.iter().try_for_each(SliceReplay::check_trim)?;
     let mut voids = vec![None; replays.len()];
     while replays.iter().any(|replay| !replay.waiting.is_empty()) {
         let mut decided = false;

@@ -179,6 +179,18 @@ fn what_is_said_to_be_resolved_is_applied_without_asking_but_must_be_there() {
     assert!(error.contains("log of slice 1 does not hold its part at entry 2"), "{error}");
 }
 
+/// Red when the other participants are asked before: what they miss is no damage of the log.
+#[test]
+fn a_snapshot_that_a_trimmed_log_needs_is_missed_first() {
+    let mut logs = Logs::new();
+    logs.put(0, "new", part(&[(0, 2), (1, 2)])).expect("it fits");
+    logs.put(0, "newer", Entry { resolved: 2, ..Entry::default() }).expect("it fits");
+    let trim = Record::Trim { slice: SliceId(1), last: LogIndex(2) };
+    logs.replays[1].replay(trim).expect("its log was trimmed");
+    let error = logs.settle().expect_err("slice 1 lost its snapshot");
+    assert!(error.contains("log of slice 1 was trimmed up to entry 2"), "{error}");
+}
+
 #[test]
 fn what_contradicts_the_log_is_refused() {
     let mut logs = Logs::new();
