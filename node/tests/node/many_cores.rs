@@ -433,3 +433,25 @@ fn what_was_made_of_a_lost_write_is_lost_with_it() {
     node.cores[0].connect(1);
     assert_eq!(node.ask(0, 1, "exists b k3"), ":0");
 }
+
+/// Red when what is told to the core of a client is sent to that core by itself: a core sends to
+/// others only.
+#[test]
+fn a_slow_command_that_waited_for_its_slice_is_noted_where_its_client_is() {
+    let mut node = cores(2);
+    assert_eq!(node.ask(0, 1, "config set slowlog-log-slower-than 0"), "+OK");
+    node.send(1, 1, "mget b k3");
+    node.turn();
+    // The first core lends its slice, and nobody hears of it yet.
+    node.parcels_stall = true;
+    node.turn();
+    node.send(0, 2, "get b");
+    node.turn();
+    assert_eq!(node.cores[0].received(2), "", "its slice is away");
+    node.parcels_stall = false;
+    node.settle();
+    assert_eq!(node.cores[0].received(2), "$-1");
+    assert_eq!(node.cores[1].received(1), "*2 $-1 $-1");
+    let noted = node.ask(0, 1, "slowlog get -1");
+    assert!(noted.contains("$3 get $1 b"), "{noted}");
+}
