@@ -146,6 +146,7 @@ EXPLAINED = [
         "bitcount *, bitpos *",
         "(: 0|: -1|- WRONGTYPE .*|- ERR (syntax error|value is not an integer or out of range))$",
         BAD_ARGUMENT,
+        when=looks.is_number_of_nothing,
     ),
     Explained(
         "Valkey takes the low 32 bits of an index of LSET and replaces that element",

@@ -46,6 +46,8 @@ def before(command):
         return [scores_of(command[at])] if at < len(command) else []
     if name == b"object" and len(command) == 3 and command[1].lower() == b"encoding":
         return [Look([b"GET", command[2]])]
+    if name in (b"bitcount", b"bitpos") and len(command) > 1:
+        return [Look([b"TYPE", command[1]])]
     if name in BY_CHANCE and len(command) > 1:
         return [Look([BY_CHANCE[name], command[1]])]
     return []
@@ -96,6 +98,11 @@ def seen_by(seen, count):
     replies = [reply for _, reply in seen.looks]
     is_one_no_look = any(is_error(reply) or reply == QUEUED for reply in replies)
     return None if is_one_no_look or len(replies) != count else replies
+
+
+def is_number_of_nothing(_command, left, _right, seen):
+    """Whether a reply that is a number was given because there was no key."""
+    return left[0] != ":" or seen_by(seen, 1) == [("+", b"none")]
 
 
 def has_mixed_scores(_command, _left, _right, seen):
@@ -192,6 +199,8 @@ def self_test():
     assert not has_mixed_scores(None, None, None, equal)
     assert not has_mixed_scores(None, None, None, seen())
     one, other = array(b"a", b"b", b"c"), array(b"b", b"a", b"c")
+    assert is_number_of_nothing(None, (":", b"0"), None, seen(("+", b"none")))
+    assert not is_number_of_nothing(None, (":", b"0"), None, seen(("+", b"string")))
     by_weight = [b"sort", b"k", b"ALPHA", b"BY", b"w*"]
     rows = array(b"a", b"1", b"a", b"b", b"1\x00x", b"b", b"c", None, b"c")
     ties = seen(("+", b"list"), rows)
