@@ -134,6 +134,7 @@ def view(command, reply):
         (b"client", b"id"),
         (b"client", b"info"),
         (b"client", b"list"),
+        (b"slowlog", b"get"),
         (b"slowlog", b"len"),
         (b"latency", b"reset"),
         (b"latency", b"histogram"),
