@@ -4,7 +4,9 @@
 One seed is one round of some 400 commands over three connections, RESP2 and RESP3, with
 transactions, watched keys, keys that end, bad arguments and big numbers, in pipelines. The commands
 are those both servers list in COMMAND; what is compared how is in tests/differential/compare.py,
-with the list of differences that are explained. A difference is shrunk and printed with its seed.
+the differences that are explained are in explained.py. Where an explanation depends on what was
+there, that is asked just before the command (looks.py). A difference is shrunk and printed with its
+seed.
 
 Every run begins with the canary, Valkey against Valkey: it must find nothing, and must find a proxy
 that alters or drops one reply in 10,000.
@@ -27,10 +29,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 for directory in ("rigs", "conformance", "differential"):
     sys.path.insert(0, os.path.join(HERE, directory))
 import compare  # noqa: E402
+import looks  # noqa: E402
 import rig  # noqa: E402
 import suite  # noqa: E402
 from generate import CONNECTIONS, MARKERS, NOT_SENT, RECEIVE, ROUNDTRIP, SCANALL  # noqa: E402
 from generate import SILENT, SLEEP, Generator  # noqa: E402
+from looks import Look  # noqa: E402
 from proxy import MODES, Proxy  # noqa: E402
 from server import Server, default_binary  # noqa: E402
 from unit import Toroid, Valkey  # noqa: E402
@@ -59,7 +63,10 @@ class Side:
         self.close()
         self.revive()
         self.connections = [Connection(self.port, self.wait_s) for _ in range(CONNECTIONS)]
-        reply = self.connections[0].call("FLUSHALL")
+        try:
+            reply = self.connections[0].call("FLUSHALL")
+        except Lost as lost:
+            reply = lost
         rig.check(reply == ("+", b"OK"), f"{self.name}: FLUSHALL: {reply}")
 
     def revive(self):
@@ -141,6 +148,11 @@ def pipelines(steps):
         yield group
 
 
+def with_looks(commands):
+    """Commands, each behind the looks that it wants."""
+    return [word for command in commands for word in (*looks.before(command), command)]
+
+
 class Fuzzer:
     """Runs rounds, counts, and shrinks what it finds."""
 
@@ -187,7 +199,7 @@ class Fuzzer:
                     replies = [[side.round_trip(connection, *words)] for side in self.sides]
                     names = [[b"RESTORE", *words]]
             else:
-                names = [command for _, command in group]
+                names = with_looks(command for _, command in group)
                 if names[0][0] == SILENT:
                     for side in self.sides:
                         side.send(connection, encode(names[0][1:]))
@@ -198,18 +210,23 @@ class Fuzzer:
                         side.send(connection, data)
                 replies = [[] for _ in self.sides]
                 for side, got in zip(self.sides, replies):
-                    for _ in group:
+                    for _ in names:
                         got.append(side.receive(connection))
                         if got[-1][0] == "lost":
                             break
-            for at, (command, left, right) in enumerate(zip(names, *replies)):
-                self.compared += 1
-                name = command[0].lower()
-                self.sent[name] = self.sent.get(name, 0) + 1
+            at = -1  # Of the last command that is not a look.
+            for command, left, right in zip(names, *replies):
+                if not isinstance(command, Look):
+                    at += 1
+                    self.compared += 1
+                    name = command[0].lower()
+                    self.sent[name] = self.sent.get(name, 0) + 1
                 if "lost" in (left[0], right[0]):
-                    return index + at, command, left, right
+                    return index + at + isinstance(command, Look), command, left, right
                 for found, one, other, why in sessions[connection].compare(command, left, right):
                     if not why:
+                        # A look differs before its command.
+                        at += isinstance(command, Look)
                         return index + at, found, one, other
                     self.explained[why.why] = self.explained.get(why.why, 0) + 1
                     if why.parts:
@@ -301,6 +318,7 @@ def fuzz(fuzzer, seeds, commands, findings_max, is_shown=True):
         signatures[signature] = signatures.get(signature, 0) + 1
         if is_shown and signatures[signature] == 1:
             before = fuzzer.compared
+            print(f"\nshrinking what seed {seed} finds", flush=True)
             show(seed, *fuzzer.shrink(steps, found))
             fuzzer.compared = before
     return good, signatures
@@ -404,6 +422,7 @@ def main():
     parser.add_argument("--replay", type=int)
     arguments = parser.parse_args()
     self_test()
+    looks.self_test()
     rig.main(lambda: run(arguments))
 
 

@@ -57,7 +57,7 @@ def sets(c):
         "smove": lambda: [c.key(), c.key(), c.member()],
         # Chance is a server's own: all members, or none.
         "spop": lambda: [c.key(), c.among(b"0", b"1000000", b"-1", b"x", b"0")],
-        "srandmember": lambda: [c.key(), *c.maybe(2, c.small(-9, 9))],
+        "srandmember": lambda: [c.key(), *c.maybe(2, c.drawn())],
         "sinter": lambda: c.some_keys(3),
         "sunion": lambda: c.some_keys(3),
         "sdiff": lambda: c.some_keys(3),
@@ -90,7 +90,7 @@ def hashes(c):
         "hincrbyfloat": lambda: [c.key(), c.member(), c.float()],
         "hrandfield": lambda: [
             c.key(),
-            *c.among([], [c.small(-9, 9)], [c.small(-9, 9), w("WITHVALUES")], [b"1", b"bogus"]),
+            *c.among([], [c.drawn()], [c.drawn(), w("WITHVALUES")], [b"1", b"bogus"]),
         ],
         "hscan": lambda: [c.key(), *c.scanned()],
     }
@@ -195,7 +195,7 @@ def sorted_sets(c):
         "zintercard": lambda: [*c.numbered(), *c.maybe(2, w("LIMIT"), c.small(-1, 4))],
         "zrandmember": lambda: [
             c.key(),
-            *c.among([], [c.small(-9, 9)], [c.small(-9, 9), w("WITHSCORES")], [b"1", b"bogus"]),
+            *c.among([], [c.drawn()], [c.drawn(), w("WITHSCORES")], [b"1", b"bogus"]),
         ],
         "zscan": lambda: [c.key(), *c.scanned()],
     }
@@ -234,7 +234,7 @@ def values(c):
         return c.flags(
             lambda: [w("LIMIT"), c.small(-1, 4), c.small(-1, 5)],
             lambda: [w(c.among("ASC", "DESC"))],
-            lambda: [w("BY"), c.among(b"k*", b"h*->1", b"nosuch*", b"x*->")],
+            lambda: [w("BY"), c.among(b"k*", b"h*->1", b"nosuch*", b"x*->", b"nosort")],
             lambda: [w("GET"), c.among(b"#", b"k*", b"h*->1", b"#", b"nosuch")],
             lambda: [b"bogus"],
             most=3,
@@ -242,7 +242,8 @@ def values(c):
 
     def stored():
         """What is stored has an order of its own: no weights, which may be equal."""
-        return [c.key(), *alpha(), *c.maybe(2, w("DESC")), w("STORE"), c.key()]
+        unsorted = c.maybe(8, w("BY"), b"nosort")
+        return [c.key(), *alpha(), *c.maybe(2, w("DESC")), *unsorted, w("STORE"), c.key()]
 
     # Always in an order of their own, as members of equal weight have none otherwise.
     alpha = lambda: [w("ALPHA")] if not c.odds(6) else []  # noqa: E731

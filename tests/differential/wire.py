@@ -6,6 +6,7 @@ import socket
 REPLY_S = 15
 # What precedes a reply or stands outside the order of replies.
 PUSH = b">"
+ERRORS = "-!"
 
 
 class Lost(Exception):
@@ -52,6 +53,18 @@ def decode(buffer, at):
             items.append(item)
         return (kind.decode(), items), at
     raise Lost(f"not RESP: {bytes(buffer[at - 10 : at + 40])!r}")
+
+
+def is_error(reply):
+    return reply[0] in ERRORS
+
+
+def sorted_deep(reply):
+    """A reply without any order, all the way down."""
+    kind, items = reply
+    if not isinstance(items, list):
+        return reply
+    return kind, sorted([sorted_deep(item) for item in items], key=repr)
 
 
 class Connection:
