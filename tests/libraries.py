@@ -13,8 +13,8 @@ Their examples name port 6379: a preload leads that to the server, nothing else 
 Red when: an example ends with an error or in silence, a job is lost or done twice, a cached value
 is not there or not gone, any command was refused (INFO errorstats), or those that the library
 lives on were not served (INFO commandstats), or all keys that are left belong to one core.
-Seen red with a proxy that alters one reply in four (all five), and with a server that has no lists
-and sorted sets (node-resque, arq).
+Seen red with a proxy that alters one reply in four or in twelve (all five), and with a server that
+has no lists and sorted sets (node-resque, arq).
 
 Usage: libraries.py --toroid PATH [--only node-resque,arq,aiocache,dogpile,cache-manager]
 Exit status: 0 passed, 1 wrong, 2 cannot run here.

@@ -60,9 +60,10 @@ fn move_element(
     let element = seen(cx, source).end(from).expect("a list has an element").to_vec();
     let elements = [element.as_slice()];
     let push = Effect::ListPush { db, key: target, end: to, elements: Elements::Words(&elements) };
-    // A list that gets its own and only element again never goes.
-    let is_still = source == target && (len == 1 || from == to);
-    if !is_still {
+    if source == target && len == 1 {
+        // A list that gets its own and only element again never goes, but it counts as changed.
+        cx.apply(Effect::ListSet { db, key: source, index: 0, element: &element });
+    } else {
         cx.apply(Effect::ListPop { db, key: source, end: from, count: 1 });
         cx.apply(push);
     }

@@ -279,15 +279,15 @@ const MEMORY_SUBCOMMANDS: &[Command<Run>] = &[
 const _: () = assert!(is_sorted(MEMORY_SUBCOMMANDS));
 
 fn usage(cx: &mut ReadCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    match args {
-        [_] => {}
-        [_, word, samples] if word.eq_ignore_ascii_case(b"samples") => {
-            let samples = parse_integer(samples).ok_or(CommandError::NotAnInteger)?;
-            if samples < 0 {
-                return Err(CommandError::Syntax);
-            }
+    for option in args[1..].chunks(2) {
+        let [word, samples] = option else { return Err(CommandError::Syntax) };
+        if !word.eq_ignore_ascii_case(b"samples") {
+            return Err(CommandError::Syntax);
         }
-        _ => return Err(CommandError::Syntax),
+        let samples = parse_integer(samples).ok_or(CommandError::NotAnInteger)?;
+        if samples < 0 {
+            return Err(CommandError::Syntax);
+        }
     }
     let entry = cx.spaces.find(cx.db, args[0]).filter(|entry| !entry.is_expired(cx.now_ms));
     match entry {

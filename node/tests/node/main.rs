@@ -13,6 +13,7 @@ mod admin;
 mod clients;
 mod fairness;
 mod fields;
+mod found;
 mod gate;
 mod handshakes;
 mod hazards;

@@ -113,6 +113,12 @@ fn pop_first(cx: &mut WriteCx<'_>, args: Args<'_>) -> Result<(), CommandError> {
             parse_which(which)?;
             (which, above_zero(count).ok_or(CommandError::CountTooSmall)?)
         }
+        // The count is read before what is behind it is found to be too much.
+        [which, option, count, ..] if is_option(option, "count") => {
+            parse_which(which)?;
+            above_zero(count).ok_or(CommandError::CountTooSmall)?;
+            return Err(CommandError::Syntax);
+        }
         _ => return Err(CommandError::Syntax),
     };
     let which = parse_which(which)?;
