@@ -243,6 +243,8 @@ impl Wal {
         self.now = now;
         self.record_trims();
         if self.open.record_count == 0 {
+            // What was trimmed may need no record to go.
+            self.drive_trim();
             return None;
         }
         if self.is_halted() {
