@@ -244,6 +244,11 @@ pub fn read_generations(path: &Path, identity: &Identity) -> Result<Vec<Generati
     read_listed(path, identity).map(|listed| listed.generations)
 }
 
+/// Reads which generations are being removed.
+pub fn read_dropped(path: &Path, identity: &Identity) -> Result<Vec<Generation>, DataDirError> {
+    read_listed(path, identity).map(|listed| listed.dropped)
+}
+
 fn read_listed(path: &Path, identity: &Identity) -> Result<Listed, DataDirError> {
     let file = path.join(LOGS);
     match fs::read_to_string(&file) {
