@@ -178,10 +178,6 @@ impl DataDir {
     /// them, for every slice, even if the newest snapshot is lost. Never the last generation.
     ///
     /// Only for a node that serves: the terms and votes of its slices are in its own logs then.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "snapshots, which come next, are to say when")
-    )]
     pub fn drop_generations(&mut self, newest: u32) -> Result<(), DataDirError> {
         let Listed { generations, dropped } = &mut self.listed;
         let last = generations.last().expect("a node that serves has a generation");

@@ -14,6 +14,7 @@ mod data_dir;
 mod exit;
 mod housekeeping;
 mod log_files;
+mod old_logs;
 mod planted;
 mod recovery;
 mod replay;

@@ -18,6 +18,7 @@ use crate::chance::random_bytes;
 use crate::config::{Config, LogLevel};
 use crate::data_dir::{DataDir, DataDirError, hex};
 use crate::exit::{Failure, Status};
+use crate::old_logs;
 use crate::recovery::{LogError, log_config};
 use crate::replay::{Purpose, Replayed, Source, replay};
 use crate::snapshots::{Candidates, Place};
@@ -61,7 +62,7 @@ pub fn run(config: &Config) -> Result<Status, Failure> {
         config: &node_config.wal,
         hash_seed: node_config.hash_seed,
     };
-    let Replayed { starts, logs, older: _, snapshots, summary } =
+    let Replayed { starts, logs, older, snapshots, summary } =
         replay(&source, Purpose::Serve).map_err(|error| damage(directory.path(), &error))?;
     let seconds = started.elapsed().as_secs_f64();
     for warning in &summary.warnings {
@@ -93,7 +94,9 @@ pub fn run(config: &Config) -> Result<Status, Failure> {
             CoreStart { node, listeners, whole, damaged }
         })
         .collect();
-    cores.run(starts, &place, welcome)?;
+    let _lock = directory.lock();
+    let old_logs = old_logs::watch(directory, &place, older)?;
+    cores.run(starts, &place, old_logs, welcome)?;
     tracing::warn!("stopped: everything acknowledged is on the disk");
     Ok(Status::Done)
 }
