@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Change, Config, DIRECTIVES, Directive, Place};
 use crate::exit::{Failure, Status};
-use crate::{serve, wal_tool};
+use crate::{serve, verify, wal_tool};
 
 /// Runs what the command line asks for.
 pub fn run() -> Result<Status, Failure> {
@@ -28,9 +28,10 @@ pub fn run() -> Result<Status, Failure> {
     };
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(&config(matches)?),
+        Some(("verify", matches)) => verify::run(directory(matches)),
         Some(("wal", matches)) => {
             let (verb, matches) = matches.subcommand().expect("clap asks for a verb");
-            let directory: &PathBuf = matches.get_one("DIR").expect("it has a default");
+            let directory = directory(matches);
             match verb {
                 "inspect" => wal_tool::inspect(directory),
                 "verify" => wal_tool::verify(directory),
@@ -42,10 +43,14 @@ pub fn run() -> Result<Status, Failure> {
     }
 }
 
+fn directory(matches: &ArgMatches) -> &PathBuf {
+    matches.get_one("DIR").expect("it has a default")
+}
+
 /// `toroid` alone, and `toroid --port 7000` or `toroid FILE`, are `toroid serve ...`.
 fn with_default(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.collect();
-    let known = ["serve", "wal", "help", "--help", "-h", "--version", "-V"];
+    let known = ["serve", "verify", "wal", "help", "--help", "-h", "--version", "-V"];
     let named = arguments.get(1).is_some_and(|first| known.iter().any(|name| first == name));
     if !named {
         arguments.insert(arguments.len().min(1), "serve".into());
@@ -68,6 +73,13 @@ fn command() -> Command {
         .after_help("Without a subcommand, `toroid` is `toroid serve`.")
         .subcommand_required(true)
         .subcommand(serve_command())
+        .subcommand(
+            verb("verify", "Checks a whole data directory, offline and read-only").after_help(
+                "Reads every log and every byte of every snapshot, then replays them as a start \
+                 would, in memory. Exits with 0 only if nothing is wrong, with 5 for damage, with \
+                 4 if DIR cannot be used, for example because a server runs there.",
+            ),
+        )
         .subcommand(
             Command::new("wal")
                 .about("Looks into a log, offline and read-only")

@@ -178,10 +178,6 @@ impl DataDir {
     /// them, for every slice, even if the newest snapshot is lost. Never the last generation.
     ///
     /// Only for a node that serves: the terms and votes of its slices are in its own logs then.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "snapshots, which come next, are to say when")
-    )]
     pub fn drop_generations(&mut self, newest: u32) -> Result<(), DataDirError> {
         let Listed { generations, dropped } = &mut self.listed;
         let last = generations.last().expect("a node that serves has a generation");
@@ -242,6 +238,11 @@ impl DataDir {
 /// Reads the generations of a data directory without opening it for use.
 pub fn read_generations(path: &Path, identity: &Identity) -> Result<Vec<Generation>, DataDirError> {
     read_listed(path, identity).map(|listed| listed.generations)
+}
+
+/// Reads which generations are being removed.
+pub fn read_dropped(path: &Path, identity: &Identity) -> Result<Vec<Generation>, DataDirError> {
+    read_listed(path, identity).map(|listed| listed.dropped)
 }
 
 fn read_listed(path: &Path, identity: &Identity) -> Result<Listed, DataDirError> {

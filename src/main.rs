@@ -1,6 +1,7 @@
 //! The `toroid` binary: the command line.
 //!
-//! `serve` runs the server (the default), `wal` looks into a log without changing it.
+//! `serve` runs the server (the default), `verify` checks a data directory and `wal` looks into a log,
+//! both without changing anything.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ mod data_dir;
 mod exit;
 mod housekeeping;
 mod log_files;
+mod old_logs;
 mod planted;
 mod recovery;
 mod replay;
@@ -20,6 +22,7 @@ mod runner;
 mod serve;
 mod shell;
 mod snapshots;
+mod verify;
 mod wal_tool;
 
 /// Per-thread heaps fit a thread per core; measured by others on the same shape of load.

@@ -13,11 +13,19 @@ use wal::{Config, Finding, LogFile, LogRead, Record, Recovered};
 use crate::data_dir::Generation;
 use crate::log_files::{DirectLog, MappedLog};
 
-/// A log that cannot be recovered: where it lies, and what is wrong at which place.
+/// A log that cannot be recovered: where it lies, what is wrong at which place, and what to do about
+/// it if that is known.
 #[derive(Debug)]
 pub struct LogError {
     pub path: PathBuf,
     pub message: String,
+    pub fix: Option<String>,
+}
+
+impl LogError {
+    pub fn new(path: PathBuf, message: String) -> Self {
+        Self { path, message, fix: None }
+    }
 }
 
 impl std::fmt::Display for LogError {
@@ -45,7 +53,7 @@ pub fn recover_generation<R: Send>(
         let config = log_config(config, generation, core);
         let mut log = DirectLog::new(&path);
         wal::recover(&mut log, &config, &mut |_, record| replay(receiver, record))
-            .map_err(|error| LogError { path, message: error.to_string() })
+            .map_err(|error| LogError::new(path, error.to_string()))
     };
     let logs: Vec<(CoreId, &mut R)> = generation.logs().zip(receivers).collect();
     let recovered: Vec<Result<Recovered, LogError>> = std::thread::scope(|scope| {
@@ -64,7 +72,7 @@ pub fn recover_generation<R: Send>(
             let path = directory.join(generation.log_name(lost.log));
             let mut log = MappedLog::new(&path);
             let message = lost.describe(generation, &mut log);
-            Err(LogError { path, message })
+            Err(LogError::new(path, message))
         }
         None => Ok(recovered),
     }

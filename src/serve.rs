@@ -7,6 +7,7 @@ mod banner;
 mod cores;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Instant;
 
 use base::{CoreId, SliceId};
@@ -17,8 +18,9 @@ use crate::chance::random_bytes;
 use crate::config::{Config, LogLevel};
 use crate::data_dir::{DataDir, DataDirError, hex};
 use crate::exit::{Failure, Status};
+use crate::old_logs;
 use crate::recovery::{LogError, log_config};
-use crate::replay::{Replayed, replay};
+use crate::replay::{Purpose, Replayed, Source, replay};
 use crate::snapshots::{Candidates, Place};
 use banner::Found;
 use cores::{CoreStart, Cores};
@@ -52,10 +54,16 @@ pub fn run(config: &Config) -> Result<Status, Failure> {
         .map_err(|cause| Failure::new(Status::Failed, format!("no randomness: {cause}")))?;
     let started = Instant::now();
     let place = Place::new(directory.path(), directory.identity.uuid);
-    let (wal_config, hash_seed) = (&node_config.wal, node_config.hash_seed);
-    let Replayed { starts, logs, snapshots, summary } =
-        replay(&directory, &place, topology, generation, wal_config, hash_seed)
-            .map_err(|error| damage(&directory, &error))?;
+    let source = Source {
+        place: &place,
+        generations: directory.generations(),
+        last: generation,
+        topology,
+        config: &node_config.wal,
+        hash_seed: node_config.hash_seed,
+    };
+    let Replayed { starts, logs, older, snapshots, summary } =
+        replay(&source, Purpose::Serve).map_err(|error| damage(directory.path(), &error))?;
     let seconds = started.elapsed().as_secs_f64();
     for warning in &summary.warnings {
         tracing::warn!("recovery: {warning}");
@@ -86,7 +94,9 @@ pub fn run(config: &Config) -> Result<Status, Failure> {
             CoreStart { node, listeners, whole, damaged }
         })
         .collect();
-    cores.run(starts, &place, welcome)?;
+    let _lock = directory.lock();
+    let old_logs = old_logs::watch(directory, &place, older)?;
+    cores.run(starts, &place, old_logs, welcome)?;
     tracing::warn!("stopped: everything acknowledged is on the disk");
     Ok(Status::Done)
 }
@@ -122,14 +132,17 @@ fn no_directory(error: DataDirError) -> Failure {
     Failure::new(Status::Directory, error)
 }
 
-fn damage(directory: &DataDir, error: &LogError) -> Failure {
-    let path = directory.path().display();
+fn damage(directory: &Path, error: &LogError) -> Failure {
+    let path = directory.display();
+    let fix = error.fix.as_deref();
+    let fix =
+        fix.unwrap_or("restore the directory from a copy, or repair the disk and start again.");
     Failure::new(
         Status::Damage,
         format!(
             "the log cannot be recovered whole, so nothing is served from it and nothing was \
-             changed: {error}\nLook at it with: toroid wal inspect {path}\nFix: restore the \
-             directory from a copy, or repair the disk and start again."
+             changed: {error}\nLook at it with: toroid wal inspect {path}\nLook at all of the \
+             directory with: toroid verify {path}\nFix: {fix}"
         ),
     )
 }

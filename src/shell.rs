@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use wal::{Halt, IoError, Operation};
 use crate::config;
 use crate::exit::{Failure, Status};
 use crate::housekeeping::{Cargo, SnapshotEvent, SnapshotWriter};
+use crate::old_logs::Disposable;
 use crate::runner::Runner;
 
 /// How soon a parcel that found its ring full is tried again: microseconds.
@@ -50,6 +52,8 @@ pub struct Shell {
     welcome: Arc<Welcome>,
     clients: Arc<Clients>,
     snapshots: SnapshotWriter<Desk<Cargo>>,
+    /// Whoever removes logs of older generations, while there are any.
+    old_logs: Option<Sender<Disposable>>,
     is_listening: bool,
     /// What the listeners' connections inherit: seconds.
     keepalive_s: Option<u64>,
@@ -69,6 +73,8 @@ enum Stopping {
 pub struct Beside {
     pub runner: Runner,
     pub snapshots: SnapshotWriter<Desk<Cargo>>,
+    /// If there are any.
+    pub old_logs: Option<Sender<Disposable>>,
 }
 
 /// What is printed when clients are welcome.
@@ -127,7 +133,7 @@ impl Shell {
         clients: Arc<Clients>,
         beside: Beside,
     ) -> Self {
-        let Beside { runner, snapshots } = beside;
+        let Beside { runner, snapshots, old_logs } = beside;
         Self {
             node,
             ring,
@@ -140,6 +146,7 @@ impl Shell {
             welcome,
             clients,
             snapshots,
+            old_logs,
             is_listening: false,
             keepalive_s: None,
             stopping: None,
@@ -161,6 +168,7 @@ impl Shell {
             }
             self.take_snapshot_events(now);
             self.node.close_turn(now);
+            self.tell_disposable();
             // Before anybody is told that it is set.
             self.set_keepalive()?;
             is_done |= self.carry_out()?;
@@ -204,6 +212,16 @@ impl Shell {
                 );
             }
             self.node.handle(Event::Snapshot(event), now);
+        }
+    }
+
+    fn tell_disposable(&mut self) {
+        if let Some(old_logs) = &self.old_logs
+            && let Some(disposable) = self.node.take_disposable()
+            && old_logs.send(disposable).is_err()
+        {
+            // They are gone.
+            self.old_logs = None;
         }
     }
 

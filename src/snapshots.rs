@@ -1,9 +1,9 @@
 //! The snapshots of a data directory as a start finds them (`docs/formats/snapshot.md`).
 //!
-//! `open` lists what was published and removes what was not. A slice is then loaded from one of its
-//! candidates, newest first: the chunks are read, checked and expanded on a thread of their own, one
-//! or two ahead of whoever puts them into a keyspace. Each core's recovery loads its own slices, so
-//! slices load side by side.
+//! `list` tells what is there; once a start knows that it can go on, `tidy` removes what was never
+//! published. A slice is loaded from one of its candidates, newest first: the chunks are read,
+//! checked and expanded on a thread of their own, one or two ahead of whoever puts them into a
+//! keyspace. Each core's recovery loads its own slices, so slices load side by side.
 //!
 //! Damage is reported with the file and the place in it. Whether an older candidate will do, is for
 //! the log to say: it must still hold every entry after it.
@@ -33,7 +33,7 @@ pub struct Place {
 }
 
 /// A snapshot or a directory of them that cannot be used: which file, and what is wrong with it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotFault {
     pub path: PathBuf,
     pub message: String,
@@ -50,11 +50,30 @@ impl std::error::Error for SnapshotFault {}
 /// Indexes of published snapshots by slice, newest first.
 pub type Candidates = BTreeMap<SliceId, Vec<LogIndex>>;
 
+/// What lies in the directories of the slices.
+#[derive(Debug, Default)]
+pub struct Listing(pub BTreeMap<SliceId, Listed>);
+
+/// Of one slice.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Indexes of its snapshots, newest first.
+    pub published: Vec<LogIndex>,
+    /// Directories without a manifest: attempts, and what was about to be removed.
+    pub unpublished: Vec<PathBuf>,
+}
+
+impl Listing {
+    pub fn published(&self, slice: SliceId) -> &[LogIndex] {
+        self.0.get(&slice).map_or(&[], |listed| &listed.published)
+    }
+}
+
 /// What a start has to say of loading one slice.
 #[derive(Debug)]
 pub struct Loaded<S> {
-    pub manifest: Manifest,
-    pub state: S,
+    /// None if no candidate is whole.
+    pub state: Option<S>,
     /// Newer candidates that are damaged.
     pub damaged: Vec<SnapshotFault>,
 }
@@ -89,27 +108,45 @@ impl Place {
         self.of_slice(slice).join(snapshot::index_name(index))
     }
 
-    /// Lists what was published, and removes what never was. What is listed is durable: a killed
-    /// process may have renamed a manifest and not flushed its directory.
+    /// Lists what is there, and changes nothing.
     ///
     /// # Errors
     ///
-    /// The directory that cannot be read, cleaned or flushed.
-    pub fn open(&self) -> Result<Candidates, SnapshotFault> {
-        let mut candidates = Candidates::new();
+    /// The directory that cannot be read.
+    pub fn list(&self) -> Result<Listing, SnapshotFault> {
+        let mut listing = Listing::default();
         for (name, path) in directories(&self.root())? {
             let Some(slice) = snapshot::parse_slice(&name) else { continue };
-            let indexes = open_slice(&path)?;
-            if !indexes.is_empty() {
-                flush(&path)?;
-                candidates.insert(slice, indexes);
+            list_slice(&path, listing.0.entry(slice).or_default())?;
+        }
+        Ok(listing)
+    }
+
+    /// Removes what was never published, and makes what was durable: a killed process may have renamed
+    /// a manifest and not flushed its directory. Before anything is built on it.
+    ///
+    /// # Errors
+    ///
+    /// The directory that cannot be cleaned or flushed.
+    pub fn tidy(&self, listing: &Listing) -> Result<(), SnapshotFault> {
+        let mut has_any = false;
+        for (&slice, Listed { published, unpublished }) in &listing.0 {
+            for path in unpublished {
+                fs::remove_dir_all(path).map_err(|error| fault(path, "remove", &error))?;
+            }
+            for index in published {
+                flush(&self.of(slice, *index))?;
+            }
+            if !published.is_empty() {
+                flush(&self.of_slice(slice))?;
+                has_any = true;
             }
         }
-        if !candidates.is_empty() {
+        if has_any {
             flush(&self.root())?;
             flush(&self.directory)?;
         }
-        Ok(candidates)
+        Ok(())
     }
 
     /// Reads the manifest of a candidate.
@@ -170,66 +207,22 @@ impl Place {
             Ok(())
         })
     }
-
-    /// Loads a slice from the newest of its candidates that is whole. A damaged one is passed over
-    /// only if the log still has every entry after the next one, which `log_covers` tells of an index.
-    /// A state is begun for each try, and dropped with it. None if there is no candidate.
-    ///
-    /// # Errors
-    ///
-    /// The damage, and why nothing else will do.
-    pub fn load_newest<S>(
-        &self,
-        slice: SliceId,
-        candidates: &[LogIndex],
-        log_covers: impl Fn(LogIndex) -> bool,
-        mut begin: impl FnMut(&Manifest) -> Result<S, String>,
-        mut visit: impl FnMut(&mut S, &[u8]) -> Result<(), String>,
-    ) -> Result<Option<Loaded<S>>, SnapshotFault> {
-        let mut damaged: Vec<SnapshotFault> = Vec::new();
-        for &index in candidates {
-            if !damaged.is_empty() && !log_covers(index) {
-                break;
-            }
-            let attempt = self.manifest(slice, index).and_then(|manifest| {
-                let path = || self.of(slice, index);
-                let mut state =
-                    begin(&manifest).map_err(|message| SnapshotFault { path: path(), message })?;
-                self.load(&manifest, |chunk| visit(&mut state, chunk))?;
-                Ok((manifest, state))
-            });
-            match attempt {
-                Ok((manifest, state)) => return Ok(Some(Loaded { manifest, state, damaged })),
-                Err(fault) => damaged.push(fault),
-            }
-        }
-        match damaged.pop() {
-            None => Ok(None),
-            Some(last) => Err(no_way_on(slice, candidates, damaged, last)),
-        }
-    }
 }
 
-/// The damage that ends a start, with what else was tried.
-fn no_way_on(
-    slice: SliceId,
+/// What `load` makes of the newest candidate that is whole. Whether an older one will do, or none, is
+/// for the log to say: it must hold every entry after it.
+pub fn newest_whole<S>(
     candidates: &[LogIndex],
-    others: Vec<SnapshotFault>,
-    last: SnapshotFault,
-) -> SnapshotFault {
-    let SnapshotFault { path, mut message } = last;
-    for other in &others {
-        message.push_str(&format!("; and {other}"));
+    mut load: impl FnMut(LogIndex) -> Result<S, SnapshotFault>,
+) -> Loaded<S> {
+    let mut damaged = Vec::new();
+    for &index in candidates {
+        match load(index) {
+            Ok(state) => return Loaded { state: Some(state), damaged },
+            Err(fault) => damaged.push(fault),
+        }
     }
-    let tried = others.len() + 1;
-    message.push_str(&match candidates.get(tried) {
-        Some(older) => format!(
-            "; the log no longer has every entry after index {older}, at which slice {slice} has \
-             another snapshot"
-        ),
-        None => format!("; there is no other snapshot of slice {slice}"),
-    });
-    SnapshotFault { path, message }
+    Loaded { state: None, damaged }
 }
 
 fn numbers(manifest: &Manifest) -> std::ops::Range<u32> {
@@ -266,20 +259,18 @@ fn read_whole(reader: &mut DirectReader, path: &Path, size_max: u64) -> Result<V
     Ok(bytes)
 }
 
-/// The published snapshots of a slice, newest first; the others are removed.
-fn open_slice(path: &Path) -> Result<Vec<LogIndex>, SnapshotFault> {
-    let mut indexes = Vec::new();
+fn list_slice(path: &Path, into: &mut Listed) -> Result<(), SnapshotFault> {
     for (name, path) in directories(path)? {
         let Some(index) = snapshot::parse_index(&name) else { continue };
         if path.join(MANIFEST_NAME).try_exists().map_err(|error| fault(&path, "read", &error))? {
-            flush(&path)?;
-            indexes.push(index);
+            into.published.push(index);
         } else {
-            fs::remove_dir_all(&path).map_err(|error| fault(&path, "remove", &error))?;
+            into.unpublished.push(path);
         }
     }
-    indexes.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(indexes)
+    into.published.sort_unstable_by(|one, other| other.cmp(one));
+    into.unpublished.sort_unstable();
+    Ok(())
 }
 
 /// The directories in a directory, if it is there.
@@ -309,4 +300,4 @@ fn fault(path: &Path, action: &str, error: &io::Error) -> SnapshotFault {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

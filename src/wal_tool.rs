@@ -26,9 +26,21 @@ pub fn dump(directory: &Path) -> Result<Status, Failure> {
 
 /// Checks everything; only logs without a problem, alone and together, end with success.
 pub fn verify(directory: &Path) -> Result<Status, Failure> {
+    let status = verify_logs(directory)?;
+    println!("{}", if status == Status::Done { "no problem found" } else { "problems found" });
+    Ok(status)
+}
+
+/// Prints what is in each log and what is wrong with them, alone and together.
+pub fn verify_logs(directory: &Path) -> Result<Status, Failure> {
     let mut status = Status::Done;
     let mut ends: BTreeMap<u32, Vec<LogEnd>> = BTreeMap::new();
+    let dropped = dropped(directory)?;
     for log in logs(directory)? {
+        if log.name.is_some_and(|(number, _)| dropped.contains(&number)) {
+            println!("{}: not needed any more: a start removes it", log.path.display());
+            continue;
+        }
         let (problems, end) = verify_log(&log.path)?;
         if let (Some((generation, core)), Some(end)) = (log.name, end) {
             ends.entry(generation).or_default().push(LogEnd { log: CoreId(core), ..end });
@@ -52,7 +64,6 @@ pub fn verify(directory: &Path) -> Result<Status, Failure> {
         println!("{}: problem: {problem}", directory.display());
         status = Status::Damage;
     }
-    println!("{}", if status == Status::Done { "no problem found" } else { "problems found" });
     Ok(status)
 }
 
@@ -96,6 +107,16 @@ fn verify_log(path: &Path) -> Result<(Vec<String>, Option<LogEnd>), Failure> {
     let recovered = verified.recovered.as_ref().ok();
     let end = recovered.map(|recovered| LogEnd::of((verified.identified.log, recovered)));
     Ok((problems, end))
+}
+
+/// The numbers of the generations that are being removed: some of their files may be gone.
+fn dropped(directory: &Path) -> Result<Vec<u32>, Failure> {
+    let fail = |error| Failure::new(Status::Directory, error);
+    let Some(identity) = data_dir::read_identity(directory).map_err(fail)? else {
+        return Ok(Vec::new());
+    };
+    let dropped = data_dir::read_dropped(directory, &identity).map_err(fail)?;
+    Ok(dropped.iter().map(|generation| generation.number).collect())
 }
 
 /// The logs that a data directory is known to have and does not.

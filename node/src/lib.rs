@@ -83,7 +83,7 @@ pub use long::LongJob;
 pub use node::{Node, NodeStart};
 pub use parcel::Parcel;
 pub use planted::Plant;
-pub use replay::{LogReplay, SliceReplay, SliceRestore, SliceStart, settle_replays};
+pub use replay::{LogReplay, SliceReplay, SliceRestore, SliceStart, Uncovered, settle_replays};
 pub use settings::{Effect, MemoryPolicy, OutputLimit, SETTINGS, Setting, Settings};
 pub use snapshots::{Published, SnapshotEvent, SnapshotOutput, SnapshotSteps};
 pub use topology::Topology;

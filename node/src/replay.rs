@@ -15,6 +15,7 @@
 //! * Everything below the first of `waiting` is applied or void; that is what is settled.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use base::{LogIndex, Map, SliceId, Term};
 use engine::{BatchReader, Keyspace, SnapshotLoader, Space};
@@ -44,6 +45,9 @@ pub struct SliceReplay {
     met: LogIndex,
     /// The last entry that the logs may lack.
     trimmed: LogIndex,
+    /// Entries behind the snapshot are gone: those below this one, the first that the logs hold. It
+    /// and what follows are passed over.
+    beyond_gap: Option<LogIndex>,
     /// It answers for entries that are applied.
     history: History,
     checksum: Checksum,
@@ -120,6 +124,7 @@ impl SliceReplay {
             base: LogIndex::NONE,
             met: LogIndex::NONE,
             trimmed: LogIndex::NONE,
+            beyond_gap: None,
             history: History::default(),
             checksum: Checksum::default(),
             logged: 0,
@@ -206,6 +211,11 @@ impl SliceReplay {
             }
             return Ok(());
         }
+        if self.beyond_gap.is_some() || self.is_gap_behind_snapshot(index) {
+            // How far the log was trimmed shows at its end.
+            self.beyond_gap.get_or_insert(index);
+            return Ok(());
+        }
         if index != self.last.next() || term < self.last_term() {
             return Err(format!(
                 "entry {index} of term {term} of slice {} follows entry {} of term {}",
@@ -245,6 +255,20 @@ impl SliceReplay {
         base::mark!("node: recovery holds an entry in doubt");
         self.waiting.push_back(Waiting { index, fragment, body: body.to_vec() });
         Ok(())
+    }
+
+    /// Whether the logs begin with this entry, and those before it are neither there nor in the
+    /// snapshot: segments go from the start of a log, nothing else takes entries from there.
+    fn is_gap_behind_snapshot(&self, index: LogIndex) -> bool {
+        self.last == self.base && self.base.next() < index
+    }
+
+    /// What neither the snapshot nor the logs hold, once all of them were read.
+    pub fn uncovered(&self) -> Option<Uncovered> {
+        let gone = self.beyond_gap.map_or(LogIndex::NONE, |first| LogIndex(first.0 - 1));
+        let trimmed = self.trimmed.max(gone);
+        let (slice, covered) = (self.id, self.base);
+        (covered < trimmed).then_some(Uncovered { slice, covered, trimmed })
     }
 
     /// The log says that everything from `first` up to the entry at `index` is void.
@@ -353,18 +377,6 @@ impl SliceReplay {
         }
     }
 
-    /// What the log lacks, a snapshot holds.
-    fn check_trim(&self) -> Result<(), String> {
-        if self.base < self.trimmed {
-            return Err(format!(
-                "the log of slice {} was trimmed up to entry {}, because a snapshot held what it \
-                 did, but the newest that can be read holds entries up to {} only",
-                self.id, self.trimmed, self.base
-            ));
-        }
-        Ok(())
-    }
-
     /// The slice as a follower. `hard_states` are those of all logs.
     fn into_start(
         self,
@@ -401,6 +413,27 @@ impl SliceReplay {
     }
 }
 
+/// A log was trimmed because snapshots held what went, and the snapshot that is there does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncovered {
+    pub slice: SliceId,
+    /// The last entry that the snapshot holds; none without one.
+    pub covered: LogIndex,
+    /// The last entry that may be gone.
+    pub trimmed: LogIndex,
+}
+
+impl fmt::Display for Uncovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { slice, covered, trimmed } = self;
+        write!(f, "the log was trimmed up to entry {trimmed} of slice {slice}")?;
+        match *covered {
+            LogIndex::NONE => f.write_str(", and no sound snapshot of it is there"),
+            covered => write!(f, ", and its newest sound snapshot ends with entry {covered}"),
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Yes,
@@ -416,6 +449,17 @@ impl SliceStart {
     /// The digest of the keyspace.
     pub fn digest(&self) -> u128 {
         self.space.keyspace.digest()
+    }
+
+    /// Keys in all databases.
+    pub fn key_count(&self) -> usize {
+        let keyspace = &self.space.keyspace;
+        (0..base::limits::DATABASES).map(|db| keyspace.len(db)).sum()
+    }
+
+    /// The checksum of all effects.
+    pub fn checksum(&self) -> u32 {
+        self.slice.checksum().0
     }
 
     /// What a snapshot taken now would keep besides the keyspace, as bytes: terms, void ranges,
@@ -486,7 +530,9 @@ pub fn settle_replays(
     replays.sort_by_key(|replay| replay.id);
     assert!(replays.iter().zip(0..).all(|(replay, at)| replay.id == SliceId(at)));
     // Who lacks what it did must not answer for others.
-    replays.iter().try_for_each(SliceReplay::check_trim)?;
+    if let Some(uncovered) = replays.iter().find_map(SliceReplay::uncovered) {
+        return Err(uncovered.to_string());
+    }
     let mut voids = vec![None; replays.len()];
     while replays.iter().any(|replay| !replay.waiting.is_empty()) {
         let mut decided = false;

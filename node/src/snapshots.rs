@@ -92,6 +92,8 @@ pub(crate) struct Snapshots {
     /// A save that was asked for and is not complete.
     save: Option<Save>,
     pub(crate) saves: Saves,
+    /// What is disposable has changed since it was last asked for.
+    has_news: bool,
     buffers: Vec<Vec<u8>>,
 }
 
@@ -127,6 +129,8 @@ struct Kept {
     published: VecDeque<Published>,
     /// What the group had logged when the newest was begun.
     logged: u64,
+    /// A save that came later than the newest found that nothing had happened since.
+    is_idle: bool,
 }
 
 /// A snapshot under way.
@@ -177,6 +181,7 @@ impl Snapshots {
                 changes_before: 0,
                 changes: 0,
             },
+            has_news: true,
             buffers: Vec::new(),
         }
     }
@@ -212,6 +217,15 @@ impl Kept {
         }
         assert!(self.published.back().is_none_or(|newest| newest.index < published.index));
         self.published.push_back(published);
+        self.is_idle = false;
+    }
+
+    /// Up to where snapshots stand for the log: the older of two, for the newest may turn out to be
+    /// damaged. A slice at rest never gets a second one.
+    fn disposable(&self) -> LogIndex {
+        let keeps = if self.is_idle { 1 } else { KEPT };
+        let at = self.published.len().checked_sub(keeps);
+        at.map_or(LogIndex::NONE, |at| self.published[at].index)
     }
 }
 
@@ -260,6 +274,17 @@ impl Node {
         }
         self.walk_snapshot(now);
         self.publish_snapshot();
+    }
+
+    /// Up to which entry snapshots stand for the log of each own slice, whatever log that is; none if
+    /// nothing has changed since this was last asked, and before it serves: what is older than this
+    /// core's log may go only when its terms and votes are in there.
+    pub fn take_disposable(&mut self) -> Option<Vec<(SliceId, LogIndex)>> {
+        if self.phase != Phase::Serving || !std::mem::take(&mut self.snapshots.has_news) {
+            return None;
+        }
+        let kept = |slice: SliceId| (slice, self.snapshots.kept[usize::from(slice.0)].disposable());
+        Some(self.topology.slices_of(self.core).map(kept).collect())
     }
 
     /// When [`run_snapshots`](Self::run_snapshots) has something to do again, but for what events
@@ -346,6 +371,8 @@ impl Node {
         let newest = self.snapshots.kept[usize::from(slice.0)].published.back();
         if newest.is_some_and(|newest| newest.index == index) {
             // Nothing has happened since.
+            self.snapshots.kept[usize::from(slice.0)].is_idle = true;
+            self.snapshots.has_news = true;
             self.finish_of_save(slice, now);
             return;
         }
@@ -447,6 +474,7 @@ impl Node {
                 if let [older, _] = kept.published.make_contiguous() {
                     self.wal.trim(slice, older.index);
                 }
+                self.snapshots.has_news = true;
                 self.finish_of_save(slice, now);
             }
             SnapshotEvent::Failed { .. } => {

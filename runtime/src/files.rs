@@ -7,7 +7,8 @@ mod mapped;
 mod reader;
 mod replace;
 
-pub use directory::{DirectoryError, DirectoryLock, LockError, check_direct_writes, file_system};
+pub use directory::{DirectoryError, DirectoryLock, LockError, SharedLock};
+pub use directory::{check_direct_writes, file_system};
 pub use mapped::MappedReader;
 pub use reader::{DirectReader, FileSize};
 pub use replace::{flush, replace};

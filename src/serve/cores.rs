@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::data_dir::{DataDir, Generation};
 use crate::exit::{Failure, Status};
 use crate::housekeeping::SnapshotWriter;
+use crate::old_logs::Disposable;
 use crate::planted::planted;
 use crate::runner::Runner;
 use crate::shell::{Banner, Beside, Clients, Shell, Welcome};
@@ -111,7 +112,13 @@ impl Cores {
     }
 
     /// Serves until every core has ended; a failure does not return.
-    pub fn run(self, starts: Vec<CoreStart>, place: &Place, banner: Banner) -> Result<(), Failure> {
+    pub fn run(
+        self,
+        starts: Vec<CoreStart>,
+        place: &Place,
+        old_logs: Option<Sender<Disposable>>,
+        banner: Banner,
+    ) -> Result<(), Failure> {
         let count = self.threads.len();
         let welcome = Arc::new(Welcome::new(count, banner));
         let clients = Arc::new(Clients::new(count));
@@ -125,7 +132,8 @@ impl Cores {
             let snapshots = SnapshotWriter::new(desk, place.clone(), &start.whole, &start.damaged);
             let core = port.own();
             let runner = Runner::start(core, wakers[core].clone())?;
-            let (beside, wakers) = (Beside { runner, snapshots }, wakers.clone());
+            let beside = Beside { runner, snapshots, old_logs: old_logs.clone() };
+            let wakers = wakers.clone();
             let sent = work.send(Work { start, port, wakers, welcome, clients, beside });
             sent.map_err(|_| Failure::new(Status::Failed, "a core ended before its start"))?;
             ended.push(thread);

@@ -4,7 +4,7 @@ use base::{LogIndex, SliceId, Term};
 use engine::{Effect, Keyspace, Space};
 use wal::{HardState, Record};
 
-use super::{LogReplay, SliceReplay, SliceStart, settle_replays};
+use super::{LogReplay, SliceReplay, SliceStart, Uncovered, settle_replays};
 use crate::attachment::{Attachment, Place};
 use crate::topology::Topology;
 
@@ -188,7 +188,7 @@ fn a_snapshot_that_a_trimmed_log_needs_is_missed_first() {
     let trim = Record::Trim { slice: SliceId(1), last: LogIndex(2) };
     logs.replays[1].replay(trim).expect("its log was trimmed");
     let error = logs.settle().expect_err("slice 1 lost its snapshot");
-    assert!(error.contains("log of slice 1 was trimmed up to entry 2"), "{error}");
+    assert!(error.contains("was trimmed up to entry 2 of slice 1"), "{error}");
 }
 
 #[test]
@@ -213,4 +213,36 @@ fn a_newer_generation_may_be_trimmed_while_an_older_one_is_there() {
         assert_eq!(replay.entry(Term(1), LogIndex(index), &[]), Ok(()), "{index}");
     }
     assert!(replay.entry(Term(1), LogIndex(12), &[]).is_err());
+}
+
+/// Red when: a log that begins behind the snapshot is replayed on top of it; what is behind the gap
+/// counts; the entries that are gone are not told.
+#[test]
+fn a_log_that_was_trimmed_beyond_the_snapshot_is_told_at_its_end() {
+    let topology = Topology::new(1, 1);
+    let slice = SliceId(0);
+    let settle = |replay: SliceReplay| settle_replays(vec![replay], &[]).map(|_| ());
+    let mut replay = SliceReplay::new(slice, 7, topology);
+    for index in [12, 13] {
+        assert_eq!(replay.entry(Term(1), LogIndex(index), &[]), Ok(()), "{index}");
+    }
+    let uncovered = Uncovered { slice, covered: LogIndex::NONE, trimmed: LogIndex(11) };
+    assert_eq!(replay.uncovered(), Some(uncovered));
+    let mut replays = LogReplay::new(vec![replay]);
+    let trim = Record::Trim { slice, last: LogIndex(12) };
+    replays.replay(trim).expect("it is of a slice of this log");
+    let replay = replays.into_slices().pop().expect("there is one");
+    let uncovered = Uncovered { trimmed: LogIndex(12), ..uncovered };
+    assert_eq!(replay.uncovered(), Some(uncovered));
+    let refused = settle(replay).expect_err("entries are missing");
+    assert!(refused.contains("up to entry 12 of slice 0, and no sound snapshot"), "{refused}");
+
+    let mut replay = SliceReplay::new(slice, 7, topology);
+    (replay.base, replay.last) = (LogIndex(9), LogIndex(9));
+    replay.history.terms.push((Term(1), LogIndex(1)));
+    replay.trimmed = LogIndex(9);
+    assert_eq!(replay.uncovered(), None);
+    assert_eq!(replay.entry(Term(1), LogIndex(11), &[]), Ok(()));
+    let refused = settle(replay).expect_err("entry 10 is missing");
+    assert!(refused.contains("up to entry 10 of slice 0, and its newest"), "{refused}");
 }

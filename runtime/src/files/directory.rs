@@ -46,18 +46,8 @@ impl DirectoryLock {
             .truncate(false)
             .open(&path)
             .map_err(|error| fail(error, None))?;
-        let patience = Instant::now() + PATIENCE;
-        while let Err(errno) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            let mut text = String::new();
-            // Best effort: without a number we do not wait, and name nobody.
-            let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
-            let holder = text.trim().parse().ok();
-            if !holder.is_some_and(is_dead) || patience < Instant::now() {
-                return Err(fail(errno.into(), holder));
-            }
-            // Killed, and the kernel is still ending its writes: see `Ring::hold`.
-            thread::sleep(Duration::from_millis(2));
-        }
+        lock(&mut file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|(error, holder)| fail(error, holder))?;
         // Over what is there, then cut: to make it empty first would give its block back to the
         // disk, where a full one may have another taker.
         let write = |file: &mut File| {
@@ -69,6 +59,50 @@ impl DirectoryLock {
         write(&mut file).map_err(|error| fail(error, None))?;
         Ok(Self { file })
     }
+}
+
+/// Keeps servers out of a directory while it is looked at, and changes nothing there.
+#[derive(Debug)]
+pub struct SharedLock {
+    _file: File,
+}
+
+impl SharedLock {
+    /// Locks `directory` together with others that only look. None if nobody ever locked it: a copy
+    /// may lack the file.
+    ///
+    /// # Errors
+    ///
+    /// A server that lives has it, or the file cannot be opened.
+    pub fn acquire(directory: &Path) -> Result<Option<Self>, LockError> {
+        let path = directory.join(LOCK_NAME);
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => {
+                opened.map_err(|error| LockError { path: path.clone(), error, holder: None })?
+            }
+        };
+        lock(&mut file, FlockOperation::NonBlockingLockShared)
+            .map_err(|(error, holder)| LockError { path, error, holder })?;
+        Ok(Some(Self { _file: file }))
+    }
+}
+
+/// Waits for a holder that was killed, and for nobody else.
+fn lock(file: &mut File, operation: FlockOperation) -> Result<(), (io::Error, Option<u32>)> {
+    let patience = Instant::now() + PATIENCE;
+    while let Err(errno) = rustix::fs::flock(&*file, operation) {
+        let mut text = String::new();
+        // Best effort: without a number we do not wait, and name nobody.
+        let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        let holder = text.trim().parse().ok();
+        if !holder.is_some_and(is_dead) || patience < Instant::now() {
+            return Err((errno.into(), holder));
+        }
+        // Killed, and the kernel is still ending its writes: see `Ring::hold`.
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 impl AsFd for DirectoryLock {

@@ -10,6 +10,7 @@ use base::{LogIndex, Prng};
 use super::disk::{Disk, Luck, Moment, Tray, Tree};
 use super::node::{Node, SLICE, check, place, writer};
 use crate::housekeeping::KEPT;
+use crate::snapshots::tests::open;
 
 /// Tries of chance at each moment.
 const CHANCES: usize = 24;
@@ -44,7 +45,7 @@ impl Starts {
         let root = self.root.path().join("data");
         lay_out(&root, tree);
         let place = place(&root);
-        let found = place.open().expect("a power cut leaves a usable directory");
+        let found = open(&place).expect("a power cut leaves a usable directory");
         let found = found.get(&SLICE).cloned().unwrap_or_default();
         // None of them is damaged, whichever the log will need.
         found.iter().for_each(|index| check(&place, *index));

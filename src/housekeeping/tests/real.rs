@@ -7,6 +7,7 @@ use runtime::{Options, Ring, now};
 
 use super::node::{Node, SLICE, check, place, writer};
 use crate::housekeeping::{Cargo, KEPT, SnapshotWriter};
+use crate::snapshots::tests::open;
 
 /// Longer than all of it takes, shorter than who waits for the tests.
 const PATIENCE_US: u64 = 60_000_000;
@@ -39,7 +40,7 @@ fn snapshots_are_written_by_the_thread_and_found_by_a_start() {
     thread.join().expect("the thread ends by itself");
 
     let place = place(root.path());
-    let found = place.open().expect("it can be read");
+    let found = open(&place).expect("it can be read");
     assert_eq!(found[&SLICE].iter().map(|index| index.0).collect::<Vec<_>>(), [30, 20]);
     assert_eq!(fs::read_dir(place.of_slice(SLICE)).expect("it is there").count(), KEPT);
     found[&SLICE].iter().for_each(|index| check(&place, *index));
