@@ -73,6 +73,9 @@ const SET_LIMITS_MAX: usize = 4;
 /// Redis takes an element for this much larger than its bytes.
 const ELEMENT_OVERHEAD: usize = 8;
 
+/// Bytes of a node that cost as much to free as an entry.
+const BYTES_PER_ENTRY: usize = 4096;
+
 impl NodeLimit {
     /// From `list-max-listpack-size`.
     pub(super) fn of(setting: i64) -> Self {
@@ -770,7 +773,7 @@ impl Nodes {
             let Some(node) = self.nodes.pop_back() else { return false };
             self.len -= node.count as usize;
             self.buffers -= node.buffer();
-            *budget -= 1;
+            *budget = budget.saturating_sub(1 + node.buffer() / BYTES_PER_ENTRY);
         }
         !self.nodes.is_empty()
     }
