@@ -16,7 +16,6 @@ snapshot that was under way does not count, and the next one does.
 
 Red when: a chunk whose write failed is published; a failed snapshot ends the process or stops
 acknowledgements; an error of the log is put down to the snapshot; the end waits for a snapshot.
-Broken once by failed steps of a snapshot that are reported as done.
 
 Usage: failsnapshot.py --toroid PATH [--until 4]
 Exit status: 0 passed, 1 wrong, 2 cannot run here.

@@ -11,7 +11,8 @@ What was acknowledged is there after kill -9.
 
 Red when: a core waits for a flush, for a segment that is being prepared or for a file of a snapshot;
 INFO or a read asks the disk; writes that wait use up what reads need; a write that waits is dropped.
-Broken once by a core that flushes the file system before it reports a snapshot.
+Seen red: log writes that io_uring carries out in the core's own call wait for the journal of ext4, to
+set the file's time; INFO that waits until everything has settled.
 
 Usage: slowdisk.py --toroid PATH [--seconds 10]
 Exit status: 0 passed, 1 wrong, 2 cannot run here.
