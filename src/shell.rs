@@ -173,12 +173,12 @@ impl Shell {
             self.set_keepalive()?;
             is_done |= self.carry_out()?;
             self.wake_others();
+            self.give_memory_back();
             let time_us = runtime::now().monotonic_us.saturating_sub(now.monotonic_us);
             self.node.note_turn_time(time_us);
             if CPU_TIME_WORTH_US < time_us {
                 self.node.note_turn_cpu_time(runtime::thread_cpu_us() - cpu_us);
             }
-            self.give_memory_back();
             let deadline = if is_done { Some(now.monotonic_us + LATE_US) } else { self.deadline() };
             self.sleep(deadline)?;
         }

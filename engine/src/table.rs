@@ -41,6 +41,7 @@ pub(crate) use ranking::{Edge, Ranking, Ranks};
 pub(crate) const MEMBERS: Slot = Slot(0);
 
 use maintain::Rover;
+pub(crate) use maintain::is_large;
 use prefetch::prefetch;
 use root::Root;
 use segment::{DEPTH_MAX, MOVED_MAX, SegmentBox};

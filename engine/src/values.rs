@@ -163,12 +163,12 @@ impl Object {
 
     /// Frees as much as the budget, in entries, reaches; true if there is more. Only for what has
     /// left the keyspace: nothing but this is called afterwards.
-    pub(crate) fn free(&mut self, budget: &mut usize) -> bool {
+    pub(crate) fn free(&mut self, budget: &mut usize, large: &mut Vec<EntryBox>) -> bool {
         match self {
             Object::List(nodes) => nodes.free(budget),
-            Object::Set(members) => members.free(budget),
-            Object::Hash(fields) => fields.free(budget),
-            Object::Zset(ranking) => ranking.free(budget),
+            Object::Set(members) => members.free(budget, large),
+            Object::Hash(fields) => fields.free(budget, large),
+            Object::Zset(ranking) => ranking.free(budget, large),
         }
     }
 

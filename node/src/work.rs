@@ -20,6 +20,10 @@ pub(crate) enum Effort {
     Values,
     /// It writes those values once more, or compares them element by element.
     Copies,
+    /// The same if its keys are in different slices; else the value only gets another name.
+    Moves,
+    /// It makes a value of its arguments.
+    Payload,
     /// Elements of a value from one position to another, which are these arguments.
     Range { start: usize, last: usize },
     /// As many elements as this argument says.
@@ -42,6 +46,8 @@ impl Effort {
             | "debug|digest-value" => Self::Values,
             "copy" | "dump" | "sdiffstore" | "sinterstore" | "sort" | "sort_ro" | "sunionstore"
             | "zdiffstore" | "zinterstore" | "zrangestore" | "zunionstore" => Self::Copies,
+            "rename" | "renamenx" => Self::Moves,
+            "restore" => Self::Payload,
             "lrange" | "zrange" | "zrevrange" => Self::Range { start: 1, last: 2 },
             "hrandfield" | "lpop" | "rpop" | "spop" | "srandmember" | "zpopmax" | "zpopmin"
             | "zrandmember" => Self::Count { at: 1 },
@@ -81,7 +87,15 @@ impl Node {
         let depth = match effort {
             Effort::Small => 0,
             Effort::Values => of_values(visit_ns),
-            Effort::Copies => of_values(|entry| entry.size() as u64 * COPIED_BYTE_PS / 1000),
+            Effort::Copies => of_values(copy_ns),
+            Effort::Moves => match task.scope {
+                Scope::One(_) => 0,
+                Scope::Many(_) => of_values(copy_ns),
+            },
+            Effort::Payload => {
+                let size: usize = task.args.iter().map(|word| word.len()).sum();
+                size as u64 * COPIED_BYTE_PS / 1000
+            }
             Effort::Range { start, last } => {
                 let count = range_size(task.args, start, last);
                 of_values(visit_ns).min(count.saturating_mul(ELEMENT_NS))
@@ -118,6 +132,10 @@ impl Node {
         };
         self.slices.space(slice).keyspace.find(task.caller.database, key)
     }
+}
+
+fn copy_ns(entry: Entry<'_>) -> u64 {
+    (entry.size() as u64).saturating_mul(COPIED_BYTE_PS) / 1000
 }
 
 fn visit_ns(entry: Entry<'_>) -> u64 {

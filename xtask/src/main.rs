@@ -31,7 +31,7 @@ cargo xtask sim [--seeds N]       the simulator, 10000 seeds by default, and its
 cargo xtask durability [--rounds N]   kill -9 under load, 200 rounds by default
 cargo xtask histories [--count N] what clients were answered, judged; 30 histories by default
 cargo xtask powercut [--cuts N]   cuts on a disk that loses what was not flushed, 50 by default
-cargo xtask rigs                  order of flush and reply, failing writes, a full disk
+cargo xtask rigs                  order of flush and reply; slow, failing and full disks
 cargo xtask clients               real clients against the server
 cargo xtask conformance [--full]  the Valkey suite: no less than recorded; or records it anew
 cargo xtask differential [--commands N]   random commands, compared with Valkey, 200000 by default

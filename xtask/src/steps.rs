@@ -168,7 +168,7 @@ pub(crate) fn powercut(root: &Path, cuts: u64) -> Result<Outcome, String> {
 
 /// The other rigs: each is one check.
 pub(crate) fn rigs(root: &Path) -> Result<Outcome, String> {
-    const RIGS: &[&str] = &["order", "failstop", "fulldisk", "crowd"];
+    const RIGS: &[&str] = &["order", "slowdisk", "failstop", "failsnapshot", "fulldisk", "crowd"];
     for name in RIGS {
         rig(root, name, &[])?;
     }

@@ -2,10 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::table::{EntryBox, Table};
-
-/// What is smaller is freed at once.
-const ENTRY_SIZE_MIN: usize = 64 * 1024;
+use crate::table::{EntryBox, Table, is_large};
 
 /// Bytes of a large value that cost as much to free as an entry.
 const BYTES_PER_ENTRY: usize = 4096;
@@ -21,9 +18,8 @@ pub(crate) struct Garbage {
 impl Garbage {
     /// Frees an entry, now if it is small.
     pub(crate) fn take_entry(&mut self, entry: EntryBox) {
-        let size = entry.view().size();
-        if ENTRY_SIZE_MIN <= size {
-            self.entries_size += size;
+        if is_large(entry.view()) {
+            self.entries_size += entry.view().size();
             self.entries.push_back(entry);
         }
     }
@@ -40,31 +36,40 @@ impl Garbage {
     /// Frees some. True if there is more.
     pub(crate) fn free(&mut self, budget: &mut usize) -> bool {
         while 0 < *budget {
-            if let Some(entry) = self.entries.front_mut() {
-                let size = entry.view().size();
-                let is_more = match entry.object_mut() {
-                    Some(object) => object.free(budget),
-                    None => {
-                        *budget = budget.saturating_sub(size / BYTES_PER_ENTRY);
-                        false
-                    }
-                };
-                let left = if is_more { entry.view().size() } else { 0 };
-                self.entries_size = self.entries_size - size + left;
-                if is_more {
-                    return true;
-                }
-                self.entries.pop_front();
-            } else if let Some(table) = self.tables.front_mut() {
-                if table.free(budget) {
-                    return true;
-                }
-                self.tables.pop_front();
-            } else {
-                return false;
+            let mut large = Vec::new();
+            let is_more = self.step(budget, &mut large);
+            large.into_iter().for_each(|entry| self.take_entry(entry));
+            if !is_more {
+                break;
             }
         }
         !(self.entries.is_empty() && self.tables.is_empty())
+    }
+
+    /// Goes on with what is first. False if there is nothing.
+    fn step(&mut self, budget: &mut usize, large: &mut Vec<EntryBox>) -> bool {
+        if let Some(entry) = self.entries.front_mut() {
+            let size = entry.view().size();
+            let is_more = match entry.object_mut() {
+                Some(object) => object.free(budget, large),
+                None => {
+                    *budget = budget.saturating_sub(size / BYTES_PER_ENTRY);
+                    false
+                }
+            };
+            let left = if is_more { entry.view().size() } else { 0 };
+            self.entries_size = self.entries_size - size + left;
+            if !is_more {
+                self.entries.pop_front();
+            }
+        } else if let Some(table) = self.tables.front_mut() {
+            if !table.free(budget, large) {
+                self.tables.pop_front();
+            }
+        } else {
+            return false;
+        }
+        true
     }
 
     pub(crate) fn check(&self) {

@@ -1,12 +1,15 @@
 //! What is put off until there is time: sparse segments become one, a dead table is freed.
 
-use super::entry::EntryBox;
+use super::entry::{Entry, EntryBox};
 use super::root::Root;
 use super::segment::{ENTRIES_MAX, SegmentBox};
 use super::{BLOCK, KeyHasher, Table};
 
 /// What looking at a segment or a slot costs of a budget that counts entries.
 const SEGMENT_COST: usize = 4;
+
+/// What is smaller is freed at once: bytes.
+const LARGE_SIZE_MIN: usize = 64 * 1024;
 
 /// A table is looked over when one in so many entries was removed since the last time.
 const REMOVED_SHARE: usize = 8;
@@ -64,8 +67,9 @@ impl Table {
         false
     }
 
-    /// Frees some of a table that is no longer used. True if there is more of it.
-    pub(crate) fn free(&mut self, budget: &mut usize) -> bool {
+    /// Frees some of a table that is no longer used, and hands over what is too large for one step.
+    /// True if there is more of it.
+    pub(crate) fn free(&mut self, budget: &mut usize, large: &mut Vec<EntryBox>) -> bool {
         if !self.is_dead {
             self.is_dead = true;
             self.rover = Rover::default();
@@ -80,15 +84,16 @@ impl Table {
                 *budget = budget.saturating_sub(usize::from(number.is_multiple_of(64)));
                 continue;
             }
-            let freed = self.free_segment(number);
+            let freed = self.free_segment(number, large);
             *budget = budget.saturating_sub(freed + SEGMENT_COST);
         }
         self.release_roots();
         false
     }
 
-    /// Frees the entries of one segment of a slot, or what is left of the slot; returns how many.
-    fn free_segment(&mut self, number: usize) -> usize {
+    /// Frees the entries of one segment of a slot but for the large ones, or what is left of the
+    /// slot; returns how many.
+    fn free_segment(&mut self, number: usize, large: &mut Vec<EntryBox>) -> usize {
         let root = &mut self.roots[number];
         let index = self.rover.index;
         if root.segments().len() <= index {
@@ -100,10 +105,15 @@ impl Table {
         self.rover.index = first + span;
         let segment = root.segment_mut(index);
         let (freed, size) = (segment.len(), segment.size());
+        let mut has_large = false;
         for entry in segment.entries().map(EntryBox::view) {
+            has_large |= is_large(entry);
             self.memory.entries -= entry.size();
             self.expires -= usize::from(entry.expire_ms().is_some());
             self.timed -= usize::from(entry.has_timed_fields());
+        }
+        if has_large {
+            segment.extract(is_large, large);
         }
         let empty = SegmentBox::build(segment.depth(), 0, Vec::new());
         self.memory.tables = self.memory.tables - size + empty.size();
@@ -175,6 +185,11 @@ impl Table {
         self.count_moved(moved);
         moved
     }
+}
+
+/// It is freed by itself: what is smaller is freed with what it lies in.
+pub(crate) fn is_large(entry: Entry<'_>) -> bool {
+    LARGE_SIZE_MIN <= entry.size()
 }
 
 /// The word of the other half of the hashes that a segment one less deep would hold, if that

@@ -239,8 +239,8 @@ impl Ranking {
     }
 
     /// Frees some of a ranking that is no longer used. True if there is more of it.
-    pub(crate) fn free(&mut self, budget: &mut usize) -> bool {
-        self.order.free(budget) || self.members.free(budget)
+    pub(crate) fn free(&mut self, budget: &mut usize, large: &mut Vec<EntryBox>) -> bool {
+        self.order.free(budget) || self.members.free(budget, large)
     }
 
     /// Asserts the invariants. Walks every member.

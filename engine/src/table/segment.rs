@@ -25,7 +25,7 @@ use std::slice;
 
 use super::KeyHasher;
 use super::bucket::{Bucket, CELLS};
-use super::entry::EntryBox;
+use super::entry::{Entry, EntryBox};
 
 /// How many home buckets there can be, each step about a fifth to a half more than the
 /// one before but for the smallest.
@@ -388,6 +388,18 @@ impl SegmentBox {
             into.extend(bucket.occupied().map(|cell| hashed(bucket.take(cell))));
         }
         assert!(into.len() <= MOVED_MAX, "one operation moves the entries of one segment");
+    }
+
+    /// Takes out the entries that are wanted. The segment is dropped next: where others may lie is
+    /// not kept.
+    pub(super) fn extract(&mut self, is_wanted: fn(Entry<'_>) -> bool, into: &mut Vec<EntryBox>) {
+        for index in 0..self.bucket_count() {
+            for cell in self.bucket(index).occupied() {
+                if self.bucket(index).entry(cell).is_some_and(|entry| is_wanted(entry.view())) {
+                    into.push(self.bucket_mut(index).take(cell));
+                }
+            }
+        }
     }
 
     /// A segment of at least `homes_min` home buckets that holds these, with some room to grow.

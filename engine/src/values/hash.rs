@@ -75,8 +75,8 @@ impl Fields {
         self.parts.table().due_members(now_ms, count, visit)
     }
 
-    pub(crate) fn free(&mut self, budget: &mut usize) -> bool {
-        self.parts.free(budget)
+    pub(crate) fn free(&mut self, budget: &mut usize, large: &mut Vec<EntryBox>) -> bool {
+        self.parts.free(budget, large)
     }
 
     pub(crate) fn check(&self, hasher: &KeyHasher) {

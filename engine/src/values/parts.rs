@@ -43,8 +43,8 @@ impl Parts {
         self.table.memory().total()
     }
 
-    pub(super) fn free(&mut self, budget: &mut usize) -> bool {
-        self.table.free(budget)
+    pub(super) fn free(&mut self, budget: &mut usize, large: &mut Vec<EntryBox>) -> bool {
+        self.table.free(budget, large)
     }
 
     pub(super) fn check(&self, hasher: &KeyHasher) {

@@ -56,8 +56,8 @@ impl Members {
         self.longest
     }
 
-    pub(crate) fn free(&mut self, budget: &mut usize) -> bool {
-        self.parts.free(budget)
+    pub(crate) fn free(&mut self, budget: &mut usize, large: &mut Vec<EntryBox>) -> bool {
+        self.parts.free(budget, large)
     }
 
     pub(crate) fn check(&self, hasher: &KeyHasher) {

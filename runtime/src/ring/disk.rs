@@ -268,6 +268,9 @@ impl Ring {
         if matches!(buffer, Buffer::Spare(_)) {
             self.stats.writes_unregistered += 1;
         }
+        // A write sets the file's time, for which ext4 may wait until its journal is written. On a slow
+        // disk that is seconds, and must be a worker's time, not the core's.
+        let entry = entry.flags(squeue::Flags::ASYNC);
         let job = self.disk.begin(Job::Write { token, file, buffer, size });
         // SAFETY: the job owns the buffer until the write's completion has been taken.
         unsafe { self.queue.push(entry, Tag::Disk { job, detail: 0 }) };

@@ -216,7 +216,7 @@ fn a_large_ranking_is_freed_in_small_steps() {
     let mut ranking = bench.ranking;
     let mut steps = 0;
     let mut size = ranking.size();
-    while ranking.free(&mut { 100 }) {
+    while ranking.free(&mut { 100 }, &mut Vec::new()) {
         steps += 1;
         assert!(ranking.size() <= size && size - ranking.size() < 200_000);
         size = ranking.size();

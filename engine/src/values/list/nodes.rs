@@ -35,6 +35,9 @@ pub(crate) struct Nodes {
     relabels: u32,
 }
 
+/// Bytes of a node that cost as much to free as an entry.
+const BYTES_PER_ENTRY: usize = 4096;
+
 /// What left an end of a list.
 #[derive(Debug)]
 pub(super) struct Taken {
@@ -602,7 +605,7 @@ impl Nodes {
             let Some(node) = self.nodes.pop_back() else { return false };
             self.len -= node.count as usize;
             self.buffers -= node.buffer();
-            *budget -= 1;
+            *budget = budget.saturating_sub(1 + node.buffer() / BYTES_PER_ENTRY);
         }
         !self.nodes.is_empty()
     }
