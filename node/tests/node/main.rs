@@ -23,6 +23,7 @@ mod monitor;
 mod notifications;
 mod pubsub;
 mod random;
+mod retention;
 mod session;
 mod settings;
 mod snapshots;
