@@ -40,10 +40,6 @@ pub enum Plant {
     ForgetSave,
     /// Recovery passes over the first entry behind a snapshot.
     SkipBehindSnapshot,
-    /// What is held for a snapshot has no limit.
-    HoldWithoutLimit,
-    /// Writes go on however far snapshots are behind.
-    NeverHoldBack,
     /// A core sleeps although a write that waited has room.
     SleepOverRoom,
 }

@@ -17,7 +17,6 @@ use engine::Command;
 use crate::clients::queue_run;
 use crate::node::{Node, Phase};
 use crate::parcel::Message;
-use crate::planted::Plant;
 use crate::registry::{Control, Run};
 use crate::session::Session;
 
@@ -155,8 +154,7 @@ impl Node {
         let logged = self.slices.groups().map(crate::group::Group::logged).sum();
         let is_behind = self.phase == Phase::Serving
             && self.log_size_max() < self.wal.size()
-            && self.snapshots.are_at_work(now)
-            && !self.planted.is(Plant::NeverHoldBack);
+            && self.snapshots.are_at_work(now);
         let retention = &mut self.retention;
         let taken = logged - std::mem::replace(&mut retention.logged, logged);
         if is_behind && !retention.is_behind {

@@ -522,7 +522,7 @@ impl Node {
     /// faster than the disk takes them as they were.
     fn limit_snapshot(&mut self, now: Now) {
         let max = self.snapshot_memory_max();
-        let Self { snapshots, slices, outputs, planted, .. } = self;
+        let Self { snapshots, slices, outputs, .. } = self;
         let Some(taking) = &mut snapshots.taking else {
             snapshots.memory = 0;
             return;
@@ -534,7 +534,7 @@ impl Node {
         let keyspace = &mut slices.space_mut(slice).keyspace;
         let held = keyspace.snapshot_size();
         snapshots.memory = held + taking.chunk.len() + taking.on_their_way_size;
-        if taking.stage != Stage::Walking || held <= max || planted.is(Plant::HoldWithoutLimit) {
+        if taking.stage != Stage::Walking || held <= max {
             return;
         }
         base::mark!("snapshot: given up, it held too much");

@@ -42,7 +42,7 @@ fn fail_what_is_on_its_way(node: &mut Cores) {
     core.node.handle(Event::Snapshot(failed), core.now);
 }
 
-/// Red when the limit is not looked at: the plant `HoldWithoutLimit`.
+/// Red when the limit is not looked at.
 #[test]
 fn a_snapshot_that_holds_too_much_is_given_up_and_tried_again() {
     let mut node = cores(1, 1);
@@ -148,7 +148,7 @@ enum End {
     Nothing,
 }
 
-/// Red when: writes are never held (the plant `NeverHoldBack`); the cores are not told; those who
+/// Red when: writes are never held; the cores are not told; those who
 /// wait are not called when chunks are written, when the snapshot fails, or after ten seconds in
 /// which nothing happens.
 #[test]
