@@ -47,6 +47,13 @@ fn index_of(output: &SnapshotOutput) -> LogIndex {
     *index
 }
 
+fn attempt_of(output: &SnapshotOutput) -> u32 {
+    let (SnapshotOutput::Chunk { attempt, .. }
+    | SnapshotOutput::Publish { attempt, .. }
+    | SnapshotOutput::Discard { attempt, .. }) = output;
+    *attempt
+}
+
 /// Who carries out jobs: the housekeeping thread, or a test.
 pub trait Jobs {
     fn has_room(&self) -> bool;

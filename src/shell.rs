@@ -24,7 +24,7 @@ use wal::{Halt, IoError, Operation};
 
 use crate::config;
 use crate::exit::{Failure, Status};
-use crate::housekeeping::{Cargo, SnapshotEvent, SnapshotWriter};
+use crate::housekeeping::{Cargo, SnapshotEvent, SnapshotOutput, SnapshotWriter};
 use crate::old_logs::Disposable;
 use crate::runner::Runner;
 
@@ -204,7 +204,7 @@ impl Shell {
 
     fn take_snapshot_events(&mut self, now: Now) {
         while let Some(event) = self.snapshots.poll_event() {
-            if let SnapshotEvent::Failed { slice, index, error } = &event {
+            if let SnapshotEvent::Failed { slice, index, error, .. } = &event {
                 tracing::error!(
                     "the snapshot of slice {slice} at entry {index} failed: {error}. Nothing is \
                      lost, the log holds everything; it is tried again in a while. Fix: look at \
@@ -302,7 +302,15 @@ impl Shell {
                     // the core.
                     rewritten.push(config::rewrite(Path::new(&file), &settings));
                 }
-                Output::Snapshot(output) => snapshots.carry_out(output),
+                Output::Snapshot(output) => {
+                    if let SnapshotOutput::Discard { slice, index, why: Some(why), .. } = &output {
+                        tracing::error!(
+                            "the snapshot of slice {slice} at entry {index} is given up and tried \
+                             again in a while: {why}"
+                        );
+                    }
+                    snapshots.carry_out(output);
+                }
                 Output::Listen => welcome = true,
                 Output::Exit => is_done = true,
             }

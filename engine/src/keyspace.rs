@@ -311,6 +311,7 @@ impl Keyspace {
         assert!(self.databases.len() == usize::from(DATABASES));
         self.databases.iter().for_each(|database| database.check(&self.hasher));
         self.garbage.check();
+        self.snapshot.iter().for_each(|snapshot| snapshot.check());
     }
 
     /// Puts back what a snapshot holds; the key is absent.

@@ -67,9 +67,9 @@ pub(crate) struct Snapshot {
     early: Set<u128>,
     /// What was saved before it changed.
     saved: Vec<u8>,
-    parts: Map<(TableId, Box<[u8]>), Part>,
+    parts: Map<Name, Part>,
     /// Values in `parts` that the walk has come to.
-    pending: VecDeque<(TableId, Box<[u8]>)>,
+    pending: VecDeque<Name>,
     /// Values that were deleted before they were walked.
     detached: VecDeque<(Part, EntryBox)>,
     /// Tables that were flushed before they were walked.
@@ -78,6 +78,8 @@ pub(crate) struct Snapshot {
     is_spoiled: bool,
     /// Its number in the keyspace, from one.
     epoch: u32,
+    /// Bytes of `parts`, `detached` and `flushed`.
+    held: usize,
 }
 
 /// A large value that is saved part by part.
@@ -104,6 +106,7 @@ impl Snapshot {
     pub(crate) fn new(epoch: u32) -> Self {
         Self {
             epoch,
+            held: 0,
             ids: std::array::from_fn(|db| db as TableId),
             next_id: DATABASES.into(),
             table: 0,
@@ -126,12 +129,57 @@ impl Snapshot {
 
     /// Bytes that the snapshot holds besides the keyspace.
     pub(crate) fn size(&self) -> usize {
-        let detached: usize = self.detached.iter().map(|(_, entry)| entry.view().size()).sum();
-        let flushed: usize = self.flushed.values().map(|table| table.memory().total()).sum();
+        self.saved.capacity() + self.early.capacity() * EARLY_SIZE + self.held
+    }
+
+    fn insert_part(&mut self, name: Name, part: Part) {
+        self.held += part.size();
+        let other = self.parts.insert(name, part);
+        assert!(other.is_none(), "a value has one part");
+    }
+
+    fn remove_part(&mut self, name: &Name) -> Option<Part> {
+        let part = self.parts.remove(name)?;
+        self.held -= part.size();
+        Some(part)
+    }
+
+    fn detach(&mut self, part: Part, entry: EntryBox) {
+        self.held += part.size() + entry.view().size();
+        self.detached.push_back((part, entry));
+    }
+
+    /// The first of the values that left was walked.
+    fn take_detached(&mut self) -> EntryBox {
+        let (part, entry) = self.detached.pop_front().expect("the caller has seen it");
+        self.held -= part.size() + entry.view().size();
+        entry
+    }
+
+    fn keep_flushed(&mut self, id: TableId, table: Table) {
+        self.held += table.memory().total();
+        self.flushed.insert(id, table);
+    }
+
+    fn take_table(&mut self, id: TableId) -> Option<Table> {
+        let table = self.flushed.remove(&id)?;
+        self.held -= table.memory().total();
+        Some(table)
+    }
+
+    /// Its size is what it holds.
+    pub(crate) fn check(&self) {
         let parts: usize = self.parts.values().map(Part::size).sum();
-        self.saved.capacity() + self.early.capacity() * EARLY_SIZE + detached + flushed + parts
+        let detached = self.detached.iter();
+        let detached = detached.map(|(part, entry)| part.size() + entry.view().size());
+        let detached: usize = detached.sum();
+        let flushed: usize = self.flushed.values().map(|table| table.memory().total()).sum();
+        assert!(self.held == parts + detached + flushed);
     }
 }
+
+/// Of a value: its table and its key.
+type Name = (TableId, Box<[u8]>);
 
 /// Bytes of one place of a set of hashes.
 const EARLY_SIZE: usize = size_of::<u128>() + 1;
@@ -157,7 +205,7 @@ impl Part {
             Progress::Members { early, .. } => early.capacity() * EARLY_SIZE,
             Progress::Nodes { .. } => 0,
         };
-        self.head.key.len() + early
+        size_of::<Self>() + 2 * self.head.key.len() + early
     }
 }
 

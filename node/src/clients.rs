@@ -165,6 +165,7 @@ impl Node {
             Some(Held::Room { needed }) => self.room.push(Waiter::Client(session.id), needed),
             Some(Held::Output) => self.stuck.push(session.id),
             Some(Held::Pause) => self.pause.hold(session.id),
+            Some(Held::Snapshots) => self.retention.hold(session.id),
             Some(Held::Runner) => self.long.waiters.push_back(Waiter::Client(session.id)),
         }
         if session.ended && session.held.is_none() {
@@ -225,6 +226,7 @@ impl Node {
                         Flow::NeedsVacancies => Held::Vacancies,
                         Flow::NeedsAnswers => Held::Answers,
                         Flow::NeedsUnpause => Held::Pause,
+                        Flow::NeedsSnapshots => Held::Snapshots,
                         Flow::NeedsRunner => Held::Runner,
                     };
                     // It is decoded again when its time has come.

@@ -107,6 +107,7 @@ impl Node {
             Message::Known { number } => self.note_known(from, number),
             Message::Published(publication) => self.take_published(from, publication, now),
             Message::Delivered { size } => self.note_delivered(from, size),
+            Message::HoldsWrites(holds) => self.note_holder(from, holds),
             Message::Shutdown => self.shut_down(now),
             Message::Drained => self.drained += 1,
         }

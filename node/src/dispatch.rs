@@ -44,6 +44,8 @@ pub(crate) enum Flow {
     NeedsAnswers,
     /// Nothing was executed: CLIENT PAUSE must end.
     NeedsUnpause,
+    /// Nothing was executed: snapshots must be written first.
+    NeedsSnapshots,
     /// Nothing was executed: the runner must be free.
     NeedsRunner,
 }
@@ -82,6 +84,7 @@ impl Node {
         let (name, args) = words.split_first().expect("a request has at least its name");
         match self.resolve(session, name, args) {
             Ok((command, _)) if self.is_paused(session, command, now) => Flow::NeedsUnpause,
+            Ok((command, _)) if self.is_held_back(session, command) => Flow::NeedsSnapshots,
             Ok((command, _))
                 if session.client.transaction.is_some() && command.has_flag(Flag::NoMulti) =>
             {

@@ -135,7 +135,7 @@ impl Node {
             return;
         }
         let share = self.settings.memory_max / u64::from(self.topology.cores());
-        if share < self.own_memory() as u64 {
+        if share < self.counted_memory() as u64 {
             self.eviction.is_vain = self.make_headroom(PER_TURN, now) != Headroom::Soon;
         }
     }

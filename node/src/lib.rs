@@ -53,6 +53,7 @@ mod gate;
 mod group;
 mod history;
 mod parked;
+mod retention;
 mod slice;
 mod slices;
 mod snapshots;

@@ -87,8 +87,15 @@ impl Census {
 }
 
 impl Node {
-    /// Bytes this core holds: keys and values, replies, requests, what the log has yet to write.
+    /// Bytes this core holds: keys and values, replies, requests, what the log has yet to write,
+    /// what is held for a snapshot.
     pub fn own_memory(&self) -> usize {
+        self.counted_memory() + self.snapshots.memory()
+    }
+
+    /// Bytes that count against `maxmemory`. What is held for a snapshot does not, and has a limit
+    /// of its own: to evict keys while one is under way makes more of it.
+    pub(crate) fn counted_memory(&self) -> usize {
         self.census.dataset()
             + self.output_size
             + self.input_size
@@ -96,9 +103,9 @@ impl Node {
             + self.slices.unlogged_size()
     }
 
-    /// Bytes of all cores.
+    /// Bytes of all cores that count against `maxmemory`.
     pub fn memory_used(&self) -> usize {
-        self.own_memory() + self.census.others_memory()
+        self.counted_memory() + self.census.others_memory()
     }
 
     pub(crate) fn is_over_memory(&self) -> bool {
@@ -115,7 +122,7 @@ impl Node {
 
     /// Tells the other cores this core's figure, if it has moved.
     pub(crate) fn tell_memory(&mut self) {
-        let size = self.own_memory();
+        let size = self.counted_memory();
         let step = memory_step(self.settings.memory_max, self.topology.cores());
         if size.abs_diff(self.census.told) < step {
             return;

@@ -43,6 +43,7 @@ use crate::pubsub::PubSub;
 use crate::put_off::PutOff;
 use crate::registry::Registry;
 use crate::replay::SliceStart;
+use crate::retention::Retention;
 use crate::room::{RoomQueue, Waiter};
 use crate::session::{Session, Sessions};
 use crate::settings::Settings;
@@ -119,6 +120,7 @@ pub struct Node {
     pub(crate) eviction: Eviction,
     pub(crate) idle: IdleCheck,
     pub(crate) snapshots: Snapshots,
+    pub(crate) retention: Retention,
     /// Slices that may have something to free.
     pub(crate) untidy: SliceSet,
     pub(crate) notify_classes: Classes,
@@ -212,6 +214,7 @@ impl Node {
             eviction: Eviction::default(),
             idle: IdleCheck::default(),
             snapshots: Snapshots::new(topology.slices(), &published),
+            retention: Retention::new(topology.cores()),
             untidy: SliceSet::default(),
             pubsub: PubSub::new(core, topology.cores()),
             sessions: Sessions::default(),
@@ -439,9 +442,9 @@ impl Node {
         self.wal.queued_size()
     }
 
-    /// Clients held until the log has room or their replies drain.
+    /// Clients held until the log has room, or is shorter, or their replies drain.
     pub fn waiting_count(&self) -> usize {
-        self.room.len() + self.stuck.len()
+        self.room.len() + self.stuck.len() + self.retention.held_count()
     }
 
     /// The disk is full: writes are refused.

@@ -119,6 +119,8 @@ pub(crate) enum Message {
     Known {
         number: u64,
     },
+    /// The sending core's log is too long: writes wait, or need to no longer.
+    HoldsWrites(bool),
     /// For the subscribers of the receiving core.
     Published(Arc<Publication>),
     /// The sending core has delivered so many bytes of that.

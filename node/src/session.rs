@@ -172,6 +172,8 @@ pub(crate) enum Held {
     Answers,
     /// CLIENT PAUSE must end.
     Pause,
+    /// The log is too long: snapshots must be written.
+    Snapshots,
     /// Another long command must be done.
     Runner,
 }

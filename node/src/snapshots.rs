@@ -9,6 +9,8 @@
 //! * A snapshot under way is of an own slice, and that slice's keyspace knows of it.
 //! * Nothing is published at an index that is not settled (PROTOCOL I6).
 
+mod saves;
+
 use std::collections::VecDeque;
 
 use base::{LogIndex, Now, SliceId};
@@ -16,16 +18,19 @@ use engine::Walk;
 use wal::snapshot::Manifest;
 
 use crate::event::Pending;
-use crate::group::Group;
 use crate::node::{Node, Phase};
 use crate::planted::Plant;
 
+use saves::Save;
+pub(crate) use saves::Saves;
+
 /// Chunks on their way to the disk.
 const CHUNKS_MAX: usize = 4;
-/// A log may have so many times its share of `snapshot-log-size` before single slices are looked at,
-const LOG_SHARES: u64 = 3;
-/// so often: microseconds.
-const LOOK_US: u64 = 100_000;
+/// What is held of keys that change before they are walked, on one core: bytes, at most and at
+/// least; in between a share of `maxmemory` for all cores.
+const HELD_MAX: u64 = 64 * 1024 * 1024;
+const HELD_MIN: u64 = 1024 * 1024;
+const HELD_SHARE: u64 = 16;
 /// After a failure the next is tried only so much later: microseconds.
 const PATIENCE_US: u64 = 10_000_000;
 
@@ -44,27 +49,28 @@ impl Default for SnapshotSteps {
     }
 }
 
-/// Something to be done for a snapshot. Those of one snapshot are carried out in order.
+/// Something to be done for a snapshot. Those of one snapshot are carried out in order. Attempts are
+/// numbered by the core: one index may see several.
 #[derive(Debug)]
 pub enum SnapshotOutput {
     /// Write a chunk; numbers count from zero.
-    Chunk { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
+    Chunk { slice: SliceId, index: LogIndex, attempt: u32, number: u32, raw: Vec<u8> },
     /// Every chunk is written: make them a snapshot. Whose it is and which chunks it has is filled in
     /// where that is known.
-    Publish { slice: SliceId, index: LogIndex, manifest: Manifest },
-    /// Forget the chunks of a snapshot that will not be published.
-    Discard { slice: SliceId, index: LogIndex },
+    Publish { slice: SliceId, index: LogIndex, attempt: u32, manifest: Manifest },
+    /// Forget the chunks of a snapshot that will not be published. `why` is for the operator.
+    Discard { slice: SliceId, index: LogIndex, attempt: u32, why: Option<String> },
 }
 
 /// What became of it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SnapshotEvent {
     /// The chunk is durable; its buffer comes back.
-    ChunkWritten { slice: SliceId, index: LogIndex, number: u32, raw: Vec<u8> },
+    ChunkWritten { slice: SliceId, index: LogIndex, attempt: u32, number: u32, raw: Vec<u8> },
     /// The snapshot and all it needs are on stable storage.
-    Published { slice: SliceId, index: LogIndex },
+    Published { slice: SliceId, index: LogIndex, attempt: u32 },
     /// It is given up; what was there before is still there. Nothing more is said of it.
-    Failed { slice: SliceId, index: LogIndex, error: String },
+    Failed { slice: SliceId, index: LogIndex, attempt: u32, error: String },
 }
 
 /// A published snapshot.
@@ -81,45 +87,26 @@ pub struct Published {
 pub(crate) struct Snapshots {
     steps: SnapshotSteps,
     taking: Option<Taking>,
+    /// Attempts begun.
+    attempts: u32,
+    /// Attempts that were published or failed.
+    pub(crate) ended: u64,
     /// Slices whose turn comes.
     queue: VecDeque<SliceId>,
     /// By slice of the node, of own ones.
     kept: Vec<Kept>,
     /// Nothing is begun before: microseconds of the monotonic clock.
     resting_us: u64,
-    /// When it was last looked at who holds up the log.
-    looked_us: u64,
+    /// The slice whose snapshot failed last, until there is one.
+    failed: Option<SliceId>,
+    /// Bytes held for the snapshot under way, as of the last turn.
+    memory: usize,
     /// A save that was asked for and is not complete.
     save: Option<Save>,
     pub(crate) saves: Saves,
     /// What is disposable has changed since it was last asked for.
     has_news: bool,
     buffers: Vec<Vec<u8>>,
-}
-
-/// What INFO and LASTSAVE tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Saves {
-    /// When the last complete one ended, or this core began to serve: milliseconds since 1970.
-    pub(crate) last_ms: u64,
-    pub(crate) is_running: bool,
-    pub(crate) has_failed: bool,
-    /// Seconds it took; `None` before the first.
-    pub(crate) last_s: Option<u64>,
-    /// Seconds that the one under way has taken.
-    pub(crate) running_s: Option<u64>,
-    pub(crate) count: u64,
-    /// Effects applied when the last complete one began.
-    changes_before: u64,
-    /// Effects applied since.
-    pub(crate) changes: u64,
-}
-
-#[derive(Debug)]
-struct Save {
-    started_us: u64,
-    started_changes: u64,
-    left: Vec<SliceId>,
 }
 
 /// Of one slice.
@@ -136,6 +123,7 @@ struct Kept {
 /// A snapshot under way.
 #[derive(Debug)]
 struct Taking {
+    attempt: u32,
     manifest: Manifest,
     logged: u64,
     chunk: Vec<u8>,
@@ -143,6 +131,8 @@ struct Taking {
     number: u32,
     /// Those that are not written yet.
     on_their_way: usize,
+    /// Bytes of those.
+    on_their_way_size: usize,
     size: u64,
     stage: Stage,
 }
@@ -166,27 +156,37 @@ impl Snapshots {
         Self {
             steps: SnapshotSteps::default(),
             taking: None,
+            attempts: 0,
+            ended: 0,
             queue: VecDeque::new(),
             kept,
             resting_us: 0,
-            looked_us: 0,
+            failed: None,
+            memory: 0,
             save: None,
-            saves: Saves {
-                last_ms: 0,
-                is_running: false,
-                has_failed: false,
-                last_s: None,
-                running_s: None,
-                count: 0,
-                changes_before: 0,
-                changes: 0,
-            },
             has_news: true,
+            saves: Saves::default(),
             buffers: Vec::new(),
         }
     }
 
-    fn enqueue(&mut self, slice: SliceId) {
+    /// Bytes held for the snapshot under way.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Of the newest snapshot of a slice.
+    pub(crate) fn newest(&self, slice: SliceId) -> Option<Published> {
+        self.kept[usize::from(slice.0)].published.back().copied()
+    }
+
+    /// One is under way or may be begun: nothing has failed lately.
+    pub(crate) fn are_at_work(&self, now: Now) -> bool {
+        let is_wanted = self.taking.is_some() || !self.queue.is_empty();
+        is_wanted && self.resting_us <= now.monotonic_us
+    }
+
+    pub(crate) fn enqueue(&mut self, slice: SliceId) {
         let is_taken = self.taking.as_ref().is_some_and(|taking| taking.manifest.slice == slice);
         if !is_taken && !self.queue.contains(&slice) {
             self.queue.push_back(slice);
@@ -202,11 +202,19 @@ impl Snapshots {
         let raw = std::mem::replace(&mut taking.chunk, buffers.pop().unwrap_or_default());
         taking.size += raw.len() as u64;
         taking.on_their_way += 1;
+        taking.on_their_way_size += raw.len();
         let Manifest { slice, index, .. } = taking.manifest;
-        let number = taking.number;
+        let (attempt, number) = (taking.attempt, taking.number);
         taking.number += 1;
-        let chunk = SnapshotOutput::Chunk { slice, index, number, raw };
+        let chunk = SnapshotOutput::Chunk { slice, index, attempt, number, raw };
         outputs.push_back(Pending::Snapshot(chunk));
+    }
+}
+
+impl Taking {
+    fn discard(&self, why: Option<String>) -> SnapshotOutput {
+        let Manifest { slice, index, .. } = self.manifest;
+        SnapshotOutput::Discard { slice, index, attempt: self.attempt, why }
     }
 }
 
@@ -240,30 +248,11 @@ impl Node {
         self.snapshots.steps = steps;
     }
 
-    /// Snapshots all own slices. False if that is being done.
-    pub(crate) fn begin_save(&mut self, now: Now) -> bool {
-        if self.snapshots.save.is_some() {
-            return false;
-        }
-        self.snapshots.saves.is_running = true;
-        self.snapshots.resting_us = 0;
-        let left: Vec<SliceId> = self.topology.slices_of(self.core).collect();
-        left.iter().for_each(|slice| self.snapshots.enqueue(*slice));
-        let started_changes = self.changes();
-        let started_us = now.monotonic_us;
-        // One that is under way began before it was asked for: that slice once more.
-        if let Some(taking) = &self.snapshots.taking {
-            let slice = taking.manifest.slice;
-            self.snapshots.queue.push_back(slice);
-        }
-        self.snapshots.save = Some(Save { started_us, started_changes, left });
-        true
-    }
-
     /// Goes on with the snapshot under way, or begins the next. After the batch was closed.
     pub(crate) fn run_snapshots(&mut self, now: Now) {
         if self.phase != Phase::Serving {
             self.give_snapshots_up();
+            self.hold_writes_back(now);
             return;
         }
         self.enqueue_due();
@@ -274,6 +263,8 @@ impl Node {
         }
         self.walk_snapshot(now);
         self.publish_snapshot();
+        self.limit_snapshot(now);
+        self.hold_writes_back(now);
     }
 
     /// Up to which entry snapshots stand for the log of each own slice, whatever log that is; none if
@@ -294,7 +285,7 @@ impl Node {
         if self.phase != Phase::Serving {
             return None;
         }
-        match taking {
+        let own = match taking {
             Some(taking) => {
                 let is_here = self.slices.is_here(taking.manifest.slice);
                 let walks = taking.stage == Stage::Walking && taking.on_their_way < CHUNKS_MAX;
@@ -302,7 +293,8 @@ impl Node {
             }
             // A slice that comes back, or whose batch is logged, comes with an event.
             None => queue.iter().any(|slice| self.may_begin(*slice)).then_some(*resting_us),
-        }
+        };
+        [own, self.retention_timeout()].into_iter().flatten().min()
     }
 
     /// The slice is here, and all that was executed on it has its place in the log.
@@ -323,42 +315,6 @@ impl Node {
         }
     }
 
-    /// A log that outgrows its share is held up by slices that were not snapshotted for long. One
-    /// in which nothing has happened since is trimmed up to its newest snapshot.
-    fn relieve_log(&mut self, now: Now) {
-        let share = LOG_SHARES * self.settings.snapshot_log_size / u64::from(self.topology.cores());
-        if now.monotonic_us < self.snapshots.looked_us + LOOK_US || self.wal.size() <= share {
-            return;
-        }
-        self.snapshots.looked_us = now.monotonic_us;
-        for pin in self.wal.pinned(share) {
-            let newest = self.snapshots.kept[usize::from(pin.slice.0)].published.back();
-            match newest.map(|newest| newest.index) {
-                Some(index) if index == self.slices.group(pin.slice).last() => {
-                    self.wal.trim(pin.slice, index);
-                }
-                _ => self.snapshots.enqueue(pin.slice),
-            }
-        }
-    }
-
-    /// Begins a save when a save point is reached. Each core judges by its own changes, as if the
-    /// others had as many.
-    fn save_if_due(&mut self, now: Now) {
-        let Snapshots { saves, save, .. } = &self.snapshots;
-        if save.is_some() || self.settings.save_points.is_empty() {
-            return;
-        }
-        let changes = self.unsaved_changes() * u64::from(self.topology.cores());
-        let passed_s = now.wall_ms.saturating_sub(saves.last_ms) / 1000;
-        let mut points = self.settings.save_points.iter();
-        if points.any(|(seconds, least)| *seconds <= passed_s && *least <= changes)
-            && self.snapshots.resting_us <= now.monotonic_us
-        {
-            self.begin_save(now);
-        }
-    }
-
     fn begin_snapshot(&mut self, now: Now) {
         if now.monotonic_us < self.snapshots.resting_us {
             return;
@@ -368,7 +324,7 @@ impl Node {
         let slice = self.snapshots.queue.remove(at).expect("it was just found");
         let group = self.slices.group(slice);
         let (logged, index) = (group.logged(), group.last());
-        let newest = self.snapshots.kept[usize::from(slice.0)].published.back();
+        let newest = self.snapshots.newest(slice);
         if newest.is_some_and(|newest| newest.index == index) {
             // Nothing has happened since.
             self.snapshots.kept[usize::from(slice.0)].is_idle = true;
@@ -385,9 +341,18 @@ impl Node {
         let manifest = Manifest { node_uuid, slice, index, term, clock_ms, attachment, chunks };
         self.slices.space_mut(slice).keyspace.snapshot_begin();
         let chunk = self.snapshots.buffers.pop().unwrap_or_default();
-        let (number, on_their_way, size, stage) = (0, 0, 0, Stage::Walking);
-        self.snapshots.taking =
-            Some(Taking { manifest, logged, chunk, number, on_their_way, size, stage });
+        self.snapshots.attempts = self.snapshots.attempts.wrapping_add(1);
+        self.snapshots.taking = Some(Taking {
+            attempt: self.snapshots.attempts,
+            manifest,
+            logged,
+            chunk,
+            number: 0,
+            on_their_way: 0,
+            on_their_way_size: 0,
+            size: 0,
+            stage: Stage::Walking,
+        });
     }
 
     fn walk_snapshot(&mut self, now: Now) {
@@ -421,9 +386,7 @@ impl Node {
                 self.untidy.insert(slice);
             }
             Walk::Spoiled => {
-                let Manifest { slice, index, .. } = taking.manifest;
-                let discard = SnapshotOutput::Discard { slice, index };
-                outputs.push_back(Pending::Snapshot(discard));
+                outputs.push_back(Pending::Snapshot(taking.discard(None)));
                 self.snapshots.taking = None;
                 self.snapshots.resting_us = now.monotonic_us;
                 self.snapshots.enqueue(slice);
@@ -439,28 +402,32 @@ impl Node {
         if taking.stage == Stage::Walked && taking.on_their_way == 0 && is_settled {
             taking.stage = Stage::Publishing;
             let manifest = taking.manifest.clone();
-            let (slice, index) = (manifest.slice, manifest.index);
-            let publish = SnapshotOutput::Publish { slice, index, manifest };
+            let (slice, index, attempt) = (manifest.slice, manifest.index, taking.attempt);
+            let publish = SnapshotOutput::Publish { slice, index, attempt, manifest };
             outputs.push_back(Pending::Snapshot(publish));
         }
     }
 
     /// Something that was asked for is done, or failed.
     pub(crate) fn note_snapshot(&mut self, event: SnapshotEvent, now: Now) {
-        let (slice, index) = match &event {
-            SnapshotEvent::ChunkWritten { slice, index, .. }
-            | SnapshotEvent::Published { slice, index }
-            | SnapshotEvent::Failed { slice, index, .. } => (*slice, *index),
+        let (slice, index, attempt) = match &event {
+            SnapshotEvent::ChunkWritten { slice, index, attempt, .. }
+            | SnapshotEvent::Published { slice, index, attempt }
+            | SnapshotEvent::Failed { slice, index, attempt, .. } => (*slice, *index, *attempt),
         };
-        let is_it =
-            |taking: &&mut Taking| (taking.manifest.slice, taking.manifest.index) == (slice, index);
-        // What was given up may still be answered.
+        let is_it = |taking: &&mut Taking| taking.attempt == attempt;
+        // What was given up may still be answered, and tried again at the same index.
         let Some(taking) = self.snapshots.taking.as_mut().filter(is_it) else { return };
+        assert!((taking.manifest.slice, taking.manifest.index) == (slice, index));
         match event {
             SnapshotEvent::ChunkWritten { mut raw, .. } => {
                 taking.on_their_way -= 1;
+                taking.on_their_way_size -= raw.len();
+                self.retention.note_written(raw.len(), now);
                 raw.clear();
-                if self.snapshots.buffers.len() < CHUNKS_MAX {
+                // One that took much that was saved is not kept.
+                let is_usual = raw.capacity() <= 4 * self.snapshots.steps.chunk_size;
+                if is_usual && self.snapshots.buffers.len() < CHUNKS_MAX {
                     self.snapshots.buffers.push(raw);
                 }
             }
@@ -468,6 +435,13 @@ impl Node {
                 assert!(taking.stage == Stage::Publishing);
                 let (size, logged) = (taking.size, taking.logged);
                 self.snapshots.taking = None;
+                self.snapshots.ended += 1;
+                self.retention.note_written(0, now);
+                if self.snapshots.failed == Some(slice) {
+                    self.snapshots.failed = None;
+                    self.snapshots.saves.has_failed = false;
+                    self.snapshots.saves.error = None;
+                }
                 let kept = &mut self.snapshots.kept[usize::from(slice.0)];
                 kept.add(Published { slice, index, size });
                 kept.logged = logged;
@@ -477,35 +451,71 @@ impl Node {
                 self.snapshots.has_news = true;
                 self.finish_of_save(slice, now);
             }
-            SnapshotEvent::Failed { .. } => {
+            SnapshotEvent::Failed { error, .. } => {
                 let is_walked = matches!(taking.stage, Stage::Walked | Stage::Publishing);
                 taking.stage = Stage::Failed;
                 if is_walked {
                     self.snapshots.taking = None;
                 }
-                self.snapshots.queue.clear();
-                self.snapshots.save = None;
-                self.snapshots.saves.is_running = false;
-                self.snapshots.saves.has_failed = true;
-                self.snapshots.resting_us = now.monotonic_us + PATIENCE_US;
+                self.note_failure_of(slice, error, now);
             }
         }
     }
 
-    /// A slice of a save that was asked for is done.
-    fn finish_of_save(&mut self, slice: SliceId, now: Now) {
-        let Snapshots { save, saves, queue, .. } = &mut self.snapshots;
-        let Some(running) = save.as_mut().filter(|_| !queue.contains(&slice)) else { return };
-        running.left.retain(|left| *left != slice);
-        if running.left.is_empty() {
-            saves.last_ms = now.wall_ms;
-            saves.is_running = false;
-            saves.has_failed = false;
-            saves.last_s = Some((now.monotonic_us - running.started_us) / 1_000_000);
-            saves.count += 1;
-            saves.changes_before = running.started_changes;
-            *save = None;
+    /// A snapshot has failed: a save that waits for it has, too. It is tried again after a rest.
+    fn note_failure_of(&mut self, slice: SliceId, error: String, now: Now) {
+        let snapshots = &mut self.snapshots;
+        snapshots.ended += 1;
+        snapshots.failed = Some(slice);
+        snapshots.queue.clear();
+        snapshots.queue.push_back(slice);
+        snapshots.save = None;
+        snapshots.saves.is_running = false;
+        snapshots.saves.has_failed = true;
+        snapshots.saves.error = Some(error);
+        snapshots.resting_us = now.monotonic_us + PATIENCE_US;
+    }
+
+    /// Learns what the snapshot under way holds, and gives it up if that is too much: keys change
+    /// faster than the disk takes them as they were.
+    fn limit_snapshot(&mut self, now: Now) {
+        let max = self.snapshot_memory_max();
+        let Self { snapshots, slices, outputs, .. } = self;
+        let Some(taking) = &mut snapshots.taking else {
+            snapshots.memory = 0;
+            return;
+        };
+        let slice = taking.manifest.slice;
+        if !slices.is_here(slice) {
+            return;
         }
+        let keyspace = &mut slices.space_mut(slice).keyspace;
+        let held = keyspace.snapshot_size();
+        snapshots.memory = held + taking.chunk.len() + taking.on_their_way_size;
+        if taking.stage != Stage::Walking || held <= max {
+            return;
+        }
+        base::mark!("snapshot: given up, it held too much");
+        keyspace.snapshot_abort();
+        let why = format!(
+            "{held} bytes of keys were held as they had been, because they changed before they \
+             could be written; the limit is {max}. Nothing is lost, the log holds everything. Fix: \
+             a faster disk for the data directory, fewer writes, or a larger maxmemory"
+        );
+        outputs.push_back(Pending::Snapshot(taking.discard(Some(why.clone()))));
+        snapshots.taking = None;
+        snapshots.memory = 0;
+        self.untidy.insert(slice);
+        self.note_failure_of(slice, why, now);
+    }
+
+    /// Bytes that may be held for the snapshot under way of this core.
+    fn snapshot_memory_max(&self) -> usize {
+        let share = match self.settings.memory_max {
+            0 => HELD_MAX,
+            max => max / HELD_SHARE / u64::from(self.topology.cores()),
+        };
+        usize::try_from(share.clamp(HELD_MIN, HELD_MAX)).expect("it is a few megabytes")
     }
 
     /// The server ends: what is under way is of no use.
@@ -517,35 +527,13 @@ impl Node {
             self.snapshots.saves.has_failed = true;
         }
         let Some(taking) = &self.snapshots.taking else { return };
-        let Manifest { slice, index, .. } = taking.manifest;
+        let slice = taking.manifest.slice;
         if self.slices.is_here(slice) {
+            let discard = taking.discard(None);
             self.slices.space_mut(slice).keyspace.snapshot_abort();
             self.snapshots.taking = None;
-            let discard = SnapshotOutput::Discard { slice, index };
+            self.snapshots.memory = 0;
             self.outputs.push_back(Pending::Snapshot(discard));
         }
-    }
-
-    /// Effects on own slices since the start.
-    fn changes(&self) -> u64 {
-        self.slices.groups().map(Group::changes).sum()
-    }
-
-    /// Effects on own slices since the last complete save began.
-    fn unsaved_changes(&self) -> u64 {
-        self.changes() - self.snapshots.saves.changes_before
-    }
-
-    /// For INFO.
-    pub(crate) fn saves(&self, now: Now) -> Saves {
-        let Snapshots { saves, save, .. } = &self.snapshots;
-        let running = save.as_ref();
-        let running_s = running.map(|save| (now.monotonic_us - save.started_us) / 1_000_000);
-        Saves { running_s, changes: self.unsaved_changes(), ..*saves }
-    }
-
-    /// A save that was asked for is not complete.
-    pub(crate) fn is_saving(&self) -> bool {
-        self.snapshots.save.is_some()
     }
 }

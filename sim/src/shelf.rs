@@ -42,6 +42,8 @@ pub struct Ticket(u64);
 
 #[derive(Debug)]
 struct Attempt {
+    /// As the node counts them.
+    number: u32,
     /// That of its first operation.
     first: Ticket,
     index: LogIndex,
@@ -61,12 +63,12 @@ impl Shelf {
     pub fn submit(&mut self, output: SnapshotOutput) -> Option<Ticket> {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        let (slice, index) = match &output {
-            SnapshotOutput::Chunk { slice, index, .. }
-            | SnapshotOutput::Publish { slice, index, .. }
-            | SnapshotOutput::Discard { slice, index } => (*slice, *index),
+        let (slice, index, number_of) = match &output {
+            SnapshotOutput::Chunk { slice, index, attempt, .. }
+            | SnapshotOutput::Publish { slice, index, attempt, .. }
+            | SnapshotOutput::Discard { slice, index, attempt, .. } => (*slice, *index, *attempt),
         };
-        let attempt = self.attempts.get_mut(&slice).filter(|attempt| attempt.index == index);
+        let attempt = self.attempts.get_mut(&slice).filter(|attempt| attempt.number == number_of);
         match (&output, attempt) {
             (SnapshotOutput::Discard { .. }, attempt) => {
                 if attempt.is_some() {
@@ -75,9 +77,9 @@ impl Shelf {
                 return None;
             }
             (SnapshotOutput::Chunk { number: 0, .. }, _) => {
-                self.begin(slice, index, ticket);
+                self.begin(slice, index, number_of, ticket);
             }
-            (SnapshotOutput::Publish { .. }, None) => self.begin(slice, index, ticket),
+            (SnapshotOutput::Publish { .. }, None) => self.begin(slice, index, number_of, ticket),
             (SnapshotOutput::Chunk { number, .. }, Some(attempt)) => {
                 if *number as usize != attempt.chunks.len() {
                     self.violations.push(format!("chunk {number} of {slice} at {index} is early"));
@@ -104,13 +106,13 @@ impl Shelf {
         Some(ticket)
     }
 
-    fn begin(&mut self, slice: SliceId, index: LogIndex, first: Ticket) {
+    fn begin(&mut self, slice: SliceId, index: LogIndex, number: u32, first: Ticket) {
         if let Some(attempt) = self.attempts.get(&slice) {
             let what =
                 format!("{slice} at {index} begins before the one at {} ends", attempt.index);
             self.violations.push(what);
         }
-        self.attempts.insert(slice, Attempt { first, index, chunks: Vec::new() });
+        self.attempts.insert(slice, Attempt { number, first, index, chunks: Vec::new() });
     }
 
     /// Carries an operation out, or fails it; returns what the node is told, if anything.
@@ -123,9 +125,9 @@ impl Shelf {
     ) -> Option<SnapshotEvent> {
         // Nothing more is said of an attempt that failed.
         let Pending { first, output } = self.pending.remove(&ticket)?;
-        let (slice, index) = match &output {
-            SnapshotOutput::Chunk { slice, index, .. } => (*slice, *index),
-            SnapshotOutput::Publish { slice, index, .. } => (*slice, *index),
+        let (slice, index, of) = match &output {
+            SnapshotOutput::Chunk { slice, index, attempt, .. } => (*slice, *index, *attempt),
+            SnapshotOutput::Publish { slice, index, attempt, .. } => (*slice, *index, *attempt),
             SnapshotOutput::Discard { .. } => unreachable!("it takes no time"),
         };
         let attempt = self.attempts.get_mut(&slice).filter(|attempt| attempt.first == first);
@@ -138,6 +140,7 @@ impl Shelf {
                     return is_told.then_some(SnapshotEvent::ChunkWritten {
                         slice,
                         index,
+                        attempt: of,
                         raw,
                         number,
                     });
@@ -149,11 +152,12 @@ impl Shelf {
                     return Some(SnapshotEvent::Failed {
                         slice,
                         index,
+                        attempt: of,
                         error: "an injected fault".to_owned(),
                     });
                 }
                 attempt.chunks[number as usize] = Some(raw.clone());
-                Some(SnapshotEvent::ChunkWritten { slice, index, number, raw })
+                Some(SnapshotEvent::ChunkWritten { slice, index, attempt: of, number, raw })
             }
             SnapshotOutput::Publish { manifest: facts, .. } => {
                 attempt?;
@@ -167,12 +171,13 @@ impl Shelf {
                     return Some(SnapshotEvent::Failed {
                         slice,
                         index,
+                        attempt: of,
                         error: "an injected fault".to_owned(),
                     });
                 }
                 self.keep(stored);
                 report.count("snapshot: published");
-                Some(SnapshotEvent::Published { slice, index })
+                Some(SnapshotEvent::Published { slice, index, attempt: of })
             }
             SnapshotOutput::Discard { .. } => unreachable!("it takes no time"),
         }

@@ -8,7 +8,7 @@ use runtime::housekeeping::{FileError, Job};
 use wal::snapshot::{ChunkId, ChunkRef, Manifest};
 
 use crate::housekeeping::plan::{self, Cargo, Kind};
-use crate::housekeeping::{KEPT, SnapshotEvent, SnapshotOutput, index_of};
+use crate::housekeeping::{KEPT, SnapshotEvent, SnapshotOutput, attempt_of, index_of};
 use crate::snapshots::Place;
 
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub(super) struct Lane {
 /// A snapshot that is being written.
 #[derive(Debug)]
 struct Attempt {
+    /// As the node counts them.
+    number: u32,
     index: LogIndex,
     stage: Stage,
     /// By number; known when the chunk is durable.
@@ -60,24 +62,28 @@ impl Lane {
     }
 
     pub(super) fn push(&mut self, output: SnapshotOutput) {
+        if let SnapshotOutput::Discard { attempt, .. } = output {
+            self.forget(attempt);
+            // Nothing of one that was not begun is on the disk.
+            if self.attempt.as_ref().is_none_or(|under_way| under_way.number != attempt) {
+                return;
+            }
+        }
         self.wanted.push_back(output);
     }
 
     pub(super) fn poll_event(&mut self) -> Option<SnapshotEvent> {
         let event = self.events.pop_front()?;
-        if let SnapshotEvent::Failed { index, .. } = &event {
-            self.forget(*index);
+        if let SnapshotEvent::Failed { attempt, .. } = &event {
+            self.forget(*attempt);
         }
         Some(event)
     }
 
-    /// Drops what the node wanted of an attempt before it heard that the attempt has failed.
-    fn forget(&mut self, index: LogIndex) {
-        let is_end = |output: &SnapshotOutput| {
-            matches!(output, SnapshotOutput::Discard { .. }) && index_of(output) == index
-        };
-        let end = self.wanted.iter().position(is_end).map_or(self.wanted.len(), |at| at + 1);
-        self.wanted.drain(..end);
+    /// Drops what the node wanted of an attempt that it gave up, or before it heard that the attempt
+    /// has failed.
+    fn forget(&mut self, attempt: u32) {
+        self.wanted.retain(|output| attempt_of(output) != attempt);
     }
 
     pub(super) fn has_event(&self) -> bool {
@@ -112,7 +118,7 @@ impl Lane {
             return Some(Some(plan::remove(place, slice, index)));
         }
         let first = self.wanted.front()?;
-        let index = index_of(first);
+        let (index, number) = (index_of(first), attempt_of(first));
         let begins = match first {
             SnapshotOutput::Chunk { number, .. } => *number == 0,
             // An empty slice has no chunk.
@@ -126,21 +132,21 @@ impl Lane {
         }
         let is_there = self.published.contains(&index);
         let stage = if is_there { Stage::Repeating } else { Stage::Beginning };
-        self.attempt = Some(Attempt { index, stage, chunks: Vec::new() });
+        self.attempt = Some(Attempt { number, index, stage, chunks: Vec::new() });
         Some((!is_there).then(|| plan::begin(place, slice, index)))
     }
 
     fn go_on(&mut self, place: &Place) -> Option<Option<Job<Cargo>>> {
         let attempt = self.attempt.as_mut().expect("the stage is an attempt's");
         let output = self.wanted.pop_front()?;
-        assert_eq!(index_of(&output), attempt.index, "a slice has one attempt at a time");
+        assert_eq!(attempt_of(&output), attempt.number, "a slice has one attempt at a time");
         Some(match output {
-            SnapshotOutput::Chunk { slice, index, number, raw } => {
+            SnapshotOutput::Chunk { slice, index, number, raw, .. } => {
                 assert_eq!(number as usize, attempt.chunks.len(), "chunks come in their order");
                 attempt.chunks.push(None);
                 Some(plan::chunk(place, ChunkId { slice, index, number }, raw))
             }
-            SnapshotOutput::Publish { slice, index, manifest } => {
+            SnapshotOutput::Publish { slice, index, manifest, .. } => {
                 let chunks: Option<Vec<ChunkRef>> = attempt.chunks.iter().copied().collect();
                 let chunks = chunks.expect("the node publishes what was reported written");
                 attempt.stage = Stage::Publishing;
@@ -157,11 +163,12 @@ impl Lane {
 
     fn repeat(&mut self) -> Option<Option<Job<Cargo>>> {
         match self.wanted.pop_front()? {
-            SnapshotOutput::Chunk { slice, index, number, raw } => {
-                self.events.push_back(SnapshotEvent::ChunkWritten { slice, index, number, raw });
+            SnapshotOutput::Chunk { slice, index, attempt, number, raw } => {
+                let written = SnapshotEvent::ChunkWritten { slice, index, attempt, number, raw };
+                self.events.push_back(written);
             }
-            SnapshotOutput::Publish { slice, index, .. } => {
-                self.events.push_back(SnapshotEvent::Published { slice, index });
+            SnapshotOutput::Publish { slice, index, attempt, .. } => {
+                self.events.push_back(SnapshotEvent::Published { slice, index, attempt });
                 self.attempt = None;
             }
             SnapshotOutput::Discard { .. } => self.attempt = None,
@@ -190,10 +197,12 @@ impl Lane {
         if attempt.stage == Stage::GivenUp {
             return;
         }
+        let number_of_attempt = attempt.number;
         if let Err(error) = result {
             attempt.stage = Stage::GivenUp;
             let error = error.to_string();
-            self.events.push_back(SnapshotEvent::Failed { slice, index, error });
+            let attempt = number_of_attempt;
+            self.events.push_back(SnapshotEvent::Failed { slice, index, attempt, error });
             return;
         }
         match kind {
@@ -204,13 +213,16 @@ impl Lane {
             Kind::Chunk { number, raw, reference } => {
                 assert!(reference.is_some(), "what was written was encoded");
                 attempt.chunks[number as usize] = reference;
-                self.events.push_back(SnapshotEvent::ChunkWritten { slice, index, number, raw });
+                let attempt = number_of_attempt;
+                let written = SnapshotEvent::ChunkWritten { slice, index, attempt, number, raw };
+                self.events.push_back(written);
             }
             Kind::Publish => {
                 self.attempt = None;
                 self.keep(&[index]);
                 self.doom();
-                self.events.push_back(SnapshotEvent::Published { slice, index });
+                let attempt = number_of_attempt;
+                self.events.push_back(SnapshotEvent::Published { slice, index, attempt });
             }
             Kind::Remove => unreachable!("it was dealt with"),
         }

@@ -107,8 +107,8 @@ fn the_newest_whole_snapshot_is_loaded_in_the_order_of_its_chunks() {
     assert_eq!(empty.start(), (None, Vec::new()));
 }
 
-/// Red when: a directory without a manifest is listed as a snapshot, or left; a look removes it; a file that is no directory, or has
-/// a name of somebody else's, is touched.
+/// Red when: a directory without a manifest is listed as a snapshot, or left; a look removes it; a
+/// file that is no directory, or has a name of somebody else's, is touched.
 #[test]
 fn what_was_never_published_is_removed_and_what_is_foreign_is_not() {
     let bench = Bench::new(&[10, 20]);

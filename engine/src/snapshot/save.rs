@@ -3,7 +3,7 @@
 use base::limits::DATABASES;
 
 use super::record::{Tag, encode_member, encode_node, encode_whole};
-use super::{BLOCK_SIZE, Part, Progress, Snapshot, TableId, is_large, mark_of};
+use super::{BLOCK_SIZE, Name, Part, Progress, Snapshot, TableId, is_large, mark_of};
 use crate::effect::Effect;
 use crate::keyspace::Keyspace;
 use crate::table::{Entry, EntryBox, KeyHasher, Place, Table};
@@ -50,7 +50,7 @@ impl Keyspace {
             match entry {
                 Some(entry) if is_large(entry) => {
                     let part = Part::new(id, entry, snapshot.epoch);
-                    snapshot.parts.insert(name.clone(), part);
+                    snapshot.insert_part(name.clone(), part);
                 }
                 _ if self.forgets_to_save() => return None,
                 Some(entry) => {
@@ -66,18 +66,20 @@ impl Keyspace {
             }
         }
         let entry = entry.expect("a value with a part is there");
-        let part = snapshot.parts.get_mut(&name).expect("it is there by now");
         if takes_away(effect) {
-            let part = snapshot.parts.remove(&name).expect("it was just found");
+            let part = snapshot.remove_part(&name).expect("it is there by now");
             snapshot.pending.retain(|pending| *pending != name);
             // The walk may come by the place again, where something new may be.
             snapshot.early.insert(mark_of(&self.hasher, id, key));
             return Some(Leaving(part));
         }
+        let part = snapshot.parts.get_mut(&name).expect("it is there by now");
         if part.is_lost(entry) {
             snapshot.is_spoiled = true;
         } else {
+            let before = part.size();
             part.save(effect, entry, &self.hasher, &mut snapshot.saved);
+            snapshot.held = snapshot.held - before + part.size();
         }
         None
     }
@@ -100,7 +102,7 @@ impl Keyspace {
         if is_due && !snapshot.parts.contains_key(&name) {
             if is_large(entry) {
                 let part = Part::new(id, entry, snapshot.epoch);
-                snapshot.parts.insert(name.clone(), part);
+                snapshot.insert_part(name.clone(), part);
             } else {
                 let value = entry.packed().expect("what is not large is bytes");
                 encode_whole(id, entry, value, &mut snapshot.saved);
@@ -109,10 +111,10 @@ impl Keyspace {
         snapshot.early.insert(mark);
         // Under its new name it is nothing the walk should take.
         snapshot.early.insert(mark_of(&self.hasher, new_id, new_key));
-        if let Some(part) = snapshot.parts.remove(&name) {
+        if let Some(part) = snapshot.remove_part(&name) {
             snapshot.pending.retain(|pending| *pending != name);
-            let name: (TableId, Box<[u8]>) = (new_id, new_key.into());
-            snapshot.parts.insert(name.clone(), part);
+            let name: Name = (new_id, new_key.into());
+            snapshot.insert_part(name.clone(), part);
             snapshot.pending.push_back(name);
         }
     }
@@ -120,15 +122,15 @@ impl Keyspace {
     /// After an effect for which something was [`Leaving`]: what left, to be walked and freed.
     pub(crate) fn take_leaving(&mut self, leaving: Leaving, entry: EntryBox) {
         let snapshot = self.snapshot.as_mut().expect("something leaves under a snapshot only");
-        snapshot.detached.push_back((leaving.0, entry));
+        snapshot.detach(leaving.0, entry);
     }
 
     /// The effect did not fit, so nothing has left.
     pub(crate) fn put_back(&mut self, effect: &Effect<'_>, leaving: Leaving) {
         let snapshot = self.snapshot.as_mut().expect("something leaves under a snapshot only");
         let (db, key) = effect.place().expect("the effect is on one key");
-        let name: (TableId, Box<[u8]>) = (snapshot.ids[usize::from(db)], key.into());
-        snapshot.parts.insert(name.clone(), leaving.0);
+        let name: Name = (snapshot.ids[usize::from(db)], key.into());
+        snapshot.insert_part(name.clone(), leaving.0);
         snapshot.pending.push_back(name);
     }
 
@@ -140,7 +142,7 @@ impl Keyspace {
         let Some(snapshot) = self.snapshot.as_mut().filter(|_| is_gone) else { return };
         let id = snapshot.ids[usize::from(db)];
         let name = (id, key.into());
-        if snapshot.parts.remove(&name).is_some() {
+        if snapshot.remove_part(&name).is_some() {
             snapshot.pending.retain(|pending| *pending != name);
             snapshot.early.insert(mark_of(hasher, id, key));
         }
@@ -156,7 +158,7 @@ impl Keyspace {
         if is_walked && !has_parts {
             return Some(table);
         }
-        snapshot.flushed.insert(id, table);
+        snapshot.keep_flushed(id, table);
         None
     }
 

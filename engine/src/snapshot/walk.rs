@@ -4,7 +4,7 @@ use base::Map;
 use base::limits::DATABASES;
 
 use super::record::{Tag, encode_bytes, encode_member, encode_node, encode_whole};
-use super::{BLOCK_SIZE, Part, Progress, Snapshot, TableId, is_large, mark_of};
+use super::{BLOCK_SIZE, Name, Part, Progress, Snapshot, TableId, is_large, mark_of};
 use crate::cursor::Position;
 use crate::keyspace::Keyspace;
 use crate::table::{Entry, KeyHasher, MEMBERS, Table};
@@ -107,7 +107,7 @@ impl Keyspace {
                 return false;
             }
             if part.walk(entry.view(), &self.hasher, budget, out) {
-                let (_, entry) = snapshot.detached.pop_front().expect("it was just seen");
+                let entry = snapshot.take_detached();
                 self.garbage.take_entry(entry);
             }
             return true;
@@ -124,7 +124,7 @@ impl Keyspace {
             }
             if part.walk(entry, &self.hasher, budget, out) {
                 let name = snapshot.pending.pop_front().expect("it was just seen");
-                snapshot.parts.remove(&name);
+                snapshot.remove_part(&name);
             }
             return true;
         }
@@ -158,11 +158,17 @@ impl Keyspace {
                 cost += value.len() / BYTES_PER_ENTRY;
             }
         });
-        for entry in large {
-            let name = (id, entry.key().into());
+        let epoch = snapshot.epoch;
+        let named = large.into_iter().map(|entry| {
+            let name: Name = (id, entry.key().into());
+            let part = (!parts.contains_key(&name)).then(|| Part::new(id, entry, epoch));
+            (name, part)
+        });
+        for (name, part) in named.collect::<Vec<_>>() {
             snapshot.pending.push_back(name.clone());
-            let epoch = snapshot.epoch;
-            snapshot.parts.entry(name).or_insert_with(|| Part::new(id, entry, epoch));
+            if let Some(part) = part {
+                snapshot.insert_part(name, part);
+            }
         }
         *budget = budget.saturating_sub(cost);
         match next {
@@ -170,7 +176,7 @@ impl Keyspace {
             None => {
                 snapshot.at = Position::START;
                 snapshot.table += 1;
-                if let Some(table) = snapshot.flushed.remove(&id) {
+                if let Some(table) = snapshot.take_table(id) {
                     // Its large values are walked later: they come with it.
                     let taken = self.take_large(snapshot, id, table);
                     self.garbage.take_table(taken);
@@ -187,10 +193,10 @@ impl Keyspace {
             pending.into_iter().partition(|(table, _)| *table == id);
         snapshot.pending = others.into();
         for name in names {
-            let part = snapshot.parts.remove(&name).expect("what is pending has a part");
+            let part = snapshot.remove_part(&name).expect("what is pending has a part");
             let place = self.place(&name.1);
             let entry = table.remove(place, &name.1).expect("a value with a part is there");
-            snapshot.detached.push_back((part, entry));
+            snapshot.detach(part, entry);
         }
         table
     }

@@ -97,6 +97,8 @@ pub(crate) struct CoreFacts {
     clients: usize,
     waiting: usize,
     memory: usize,
+    /// Of it, what is held for a snapshot.
+    snapshot_memory: usize,
     dataset: usize,
     output: usize,
     /// Keys, and keys with a time to expire, by database.
@@ -169,6 +171,7 @@ impl CoreFacts {
             clients: node.client_count(),
             waiting: node.waiting_count(),
             memory: node.own_memory(),
+            snapshot_memory: node.snapshots.memory(),
             dataset,
             output: node.output_size(),
             keys,
@@ -333,7 +336,8 @@ fn memory(told: &Told<'_>, lines: &mut Lines) {
     lines.add("maxmemory_policy", settings.memory_policy.name());
     lines.add("mem_fragmentation_ratio", "1.00");
     lines.add("mem_fragmentation_bytes", 0);
-    lines.add("mem_not_counted_for_evict", 0);
+    let held = told.sum(|core| core.snapshot_memory as u64);
+    lines.add("mem_not_counted_for_evict", held);
     lines.add("mem_replication_backlog", 0);
     lines.add("mem_clients_slaves", 0);
     lines.add("mem_clients_normal", output);
@@ -356,6 +360,8 @@ fn persistence(told: &Told<'_>, lines: &mut Lines) {
     lines.add("rdb_last_save_time", saves().map(|saves| saves.last_ms).min().unwrap_or(0) / 1000);
     let has_failed = saves().any(|saves| saves.has_failed);
     lines.add("rdb_last_bgsave_status", if has_failed { "err" } else { "ok" });
+    let error = saves().find_map(|saves| saves.error.as_deref());
+    lines.add("rdb_last_bgsave_error", error.unwrap_or("none"));
     let last_s = saves().filter_map(|saves| saves.last_s).max().map_or(-1, |s| s as i64);
     lines.add("rdb_last_bgsave_time_sec", last_s);
     let running_s = saves().filter_map(|saves| saves.running_s).max().map_or(-1, |s| s as i64);

@@ -602,7 +602,8 @@ pub const SETTINGS: &[Setting] = &[
         "snapshot-log-size",
         "BYTES",
         "A slice is snapshotted when its log has grown by its share of this, and by half of its \
-         last snapshot.",
+         last snapshot. When the log is longer than four times this and the snapshots together, \
+         writes are slowed down to the pace at which snapshots are written.",
         Kind::Bytes {
             least: 64 * 1024,
             get: |settings| settings.snapshot_log_size,

@@ -24,6 +24,7 @@ mod monitor;
 mod notifications;
 mod pubsub;
 mod random;
+mod retention;
 mod session;
 mod settings;
 mod snapshots;

@@ -22,19 +22,22 @@ impl Shelf {
     /// Does what the node asks for; `None` if there is nothing to tell.
     pub fn carry_out(&mut self, output: SnapshotOutput) -> Option<SnapshotEvent> {
         match output {
-            SnapshotOutput::Chunk { slice, index, number, raw } => {
+            SnapshotOutput::Chunk { slice, index, attempt, number, raw } => {
                 let stored = self.snapshots.entry((slice, index)).or_default();
+                if number == 0 {
+                    stored.chunks.clear();
+                }
                 assert!(stored.chunks.len() == number as usize, "chunks come in order");
                 stored.chunks.push(raw.clone());
-                Some(SnapshotEvent::ChunkWritten { slice, index, number, raw })
+                Some(SnapshotEvent::ChunkWritten { slice, index, attempt, number, raw })
             }
-            SnapshotOutput::Publish { slice, index, manifest } => {
+            SnapshotOutput::Publish { slice, index, attempt, manifest } => {
                 let stored = self.snapshots.entry((slice, index)).or_default();
                 assert!(stored.facts.is_none(), "a snapshot is published once");
                 stored.facts = Some(manifest);
-                Some(SnapshotEvent::Published { slice, index })
+                Some(SnapshotEvent::Published { slice, index, attempt })
             }
-            SnapshotOutput::Discard { slice, index } => {
+            SnapshotOutput::Discard { slice, index, .. } => {
                 self.snapshots.remove(&(slice, index));
                 None
             }

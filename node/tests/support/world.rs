@@ -7,7 +7,7 @@ use base::limits::{ENTRY_SIZE_MAX, OUTPUT_BUDGET, OUTPUT_SIZE_PAUSE, SEGMENT_SIZ
 use base::{ConnectionId, CoreId, Now, SliceId};
 use node::{
     Config, CpuTimes, Durability, Event, Facts, InForce, LogReplay, LongJob, Node, NodeStart,
-    Output, Parcel, SliceReplay, Topology, settle_replays,
+    Output, Parcel, SliceReplay, SnapshotEvent, SnapshotOutput, Topology, settle_replays,
 };
 use wal::{IoError, LogFile, LogRead, ReadError};
 
@@ -51,6 +51,9 @@ pub struct World {
     pub disk_stalls: bool,
     /// While true, writes of frames do not complete, and everything else does.
     pub frames_stall: bool,
+    /// While true, nothing is told of chunks of snapshots: what would be is kept.
+    pub chunks_stall: bool,
+    pub chunks_written: Vec<SnapshotEvent>,
     /// What every preparation of a file is answered.
     pub prepare_result: Result<(), IoError>,
     /// While true, the runner runs nothing.
@@ -195,6 +198,8 @@ impl World {
             now,
             disk_stalls: false,
             frames_stall: false,
+            chunks_stall: false,
+            chunks_written: Vec::new(),
             frames: Vec::new(),
             is_woken: false,
             prepare_result: Ok(()),
@@ -309,6 +314,11 @@ impl World {
             self.long_ran += 1;
             self.node.handle(Event::Ran(job), self.now);
         }
+        if !self.chunks_stall {
+            for event in std::mem::take(&mut self.chunks_written) {
+                self.node.handle(Event::Snapshot(event), self.now);
+            }
+        }
         self.node.close_turn(self.now);
         let mut events = Vec::new();
         while let Some(output) = self.node.poll_output() {
@@ -325,7 +335,13 @@ impl World {
                     assert!(other.is_none(), "one long command at a time");
                 }
                 Output::Snapshot(output) => {
-                    events.extend(self.log.shelf.carry_out(output).map(Event::Snapshot));
+                    let is_chunk = matches!(output, SnapshotOutput::Chunk { .. });
+                    let event = self.log.shelf.carry_out(output);
+                    if is_chunk && self.chunks_stall {
+                        self.chunks_written.extend(event);
+                    } else {
+                        events.extend(event.map(Event::Snapshot));
+                    }
                 }
                 Output::Send { id, buffer } => {
                     let client = self.clients.get_mut(&id.index).expect("it connected");

@@ -20,12 +20,12 @@ impl World {
         output: SnapshotOutput,
     ) -> Result<(), String> {
         let size = match &output {
-            SnapshotOutput::Chunk { slice, index, number, raw } => {
+            SnapshotOutput::Chunk { slice, index, number, raw, .. } => {
                 let place = [u64::from(slice.0), index.0, u64::from(*number), hash_bytes(raw)];
                 self.note("chunk", &place);
                 raw.len() as u64
             }
-            SnapshotOutput::Publish { slice, index, manifest } => {
+            SnapshotOutput::Publish { slice, index, manifest, .. } => {
                 let (slice, index) = (*slice, *index);
                 self.note("publish", &[u64::from(slice.0), index.0, manifest.term.0]);
                 self.judge_publication(core, slice, index)?;
@@ -33,7 +33,7 @@ impl World {
                 self.archive_log(core)?;
                 0
             }
-            SnapshotOutput::Discard { slice, index } => {
+            SnapshotOutput::Discard { slice, index, .. } => {
                 self.note("discard", &[u64::from(slice.0), index.0]);
                 self.report.count("snapshot: discarded");
                 0

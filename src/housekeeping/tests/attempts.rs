@@ -5,7 +5,7 @@ use std::path::Path;
 use base::{LogIndex, SliceId};
 
 use super::disk::{Disk, Luck, Moment, Tray, Tree};
-use super::node::{SLICE, chunk, manifest, place, publish, raw, writer};
+use super::node::{SLICE, attempt, chunk, manifest, place, publish, raw, writer};
 use crate::housekeeping::{SnapshotEvent, SnapshotOutput, SnapshotWriter};
 use crate::snapshots::Candidates;
 
@@ -32,11 +32,12 @@ fn names(tree: &Tree) -> Vec<String> {
 }
 
 fn written(index: LogIndex, number: u32) -> SnapshotEvent {
-    SnapshotEvent::ChunkWritten { slice: SLICE, index, number, raw: raw(index, number) }
+    let attempt = attempt(index);
+    SnapshotEvent::ChunkWritten { slice: SLICE, index, attempt, number, raw: raw(index, number) }
 }
 
 fn published(index: LogIndex) -> SnapshotEvent {
-    SnapshotEvent::Published { slice: SLICE, index }
+    SnapshotEvent::Published { slice: SLICE, index, attempt: attempt(index) }
 }
 
 /// Red when: a discarded attempt leaves files, or its chunks are reported after that.
@@ -50,7 +51,12 @@ fn a_discarded_attempt_leaves_nothing_and_the_next_begins_anew() {
         assert!(writer.poll_event().is_none());
         assert!(writer.jobs.step(&mut |_: &Disk, _: Moment| {}));
     }
-    writer.carry_out(SnapshotOutput::Discard { slice: SLICE, index: first });
+    writer.carry_out(SnapshotOutput::Discard {
+        slice: SLICE,
+        index: first,
+        attempt: attempt(first),
+        why: None,
+    });
     writer.carry_out(chunk(second, 0));
     assert_eq!(run(&mut writer), [written(second, 0)]);
     writer.carry_out(publish(second));
@@ -133,7 +139,13 @@ fn many_slices_share_what_room_there_is() {
     for slice in (0..SLICES).map(SliceId) {
         for number in 0..4 {
             let raw = vec![number as u8; 100];
-            writer.carry_out(SnapshotOutput::Chunk { slice, index, number, raw });
+            writer.carry_out(SnapshotOutput::Chunk {
+                slice,
+                index,
+                attempt: attempt(index),
+                number,
+                raw,
+            });
         }
     }
     let events = run(&mut writer);
@@ -151,7 +163,12 @@ fn many_slices_share_what_room_there_is() {
         numbers.sort_unstable();
         assert_eq!(numbers, [0, 1, 2, 3]);
         let manifest = wal::snapshot::Manifest { slice, ..manifest(index) };
-        writer.carry_out(SnapshotOutput::Publish { slice, index, manifest });
+        writer.carry_out(SnapshotOutput::Publish {
+            slice,
+            index,
+            attempt: attempt(index),
+            manifest,
+        });
     }
     assert_eq!(run(&mut writer).len(), usize::from(SLICES));
 }

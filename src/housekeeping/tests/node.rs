@@ -21,8 +21,14 @@ pub fn raw(index: LogIndex, number: u32) -> Vec<u8> {
     format!("chunk {number} of the snapshot at {index}; ").repeat(150).into_bytes()
 }
 
+/// There is one attempt at an index at a time.
+pub fn attempt(index: LogIndex) -> u32 {
+    u32::try_from(index.0).expect("an index of a test is small")
+}
+
 pub fn chunk(index: LogIndex, number: u32) -> SnapshotOutput {
-    SnapshotOutput::Chunk { slice: SLICE, index, number, raw: raw(index, number) }
+    let attempt = attempt(index);
+    SnapshotOutput::Chunk { slice: SLICE, index, attempt, number, raw: raw(index, number) }
 }
 
 pub fn manifest(index: LogIndex) -> Manifest {
@@ -38,7 +44,8 @@ pub fn manifest(index: LogIndex) -> Manifest {
 }
 
 pub fn publish(index: LogIndex) -> SnapshotOutput {
-    SnapshotOutput::Publish { slice: SLICE, index, manifest: manifest(index) }
+    let attempt = attempt(index);
+    SnapshotOutput::Publish { slice: SLICE, index, attempt, manifest: manifest(index) }
 }
 
 pub fn writer<J: Jobs>(jobs: J, root: &Path) -> SnapshotWriter<J> {
