@@ -199,6 +199,7 @@ impl Part {
         Self { head: Head::of(db, entry), progress }
     }
 
+    /// What was saved early stays noted: a set says that it has other room once something leaves.
     fn size(&self) -> usize {
         let early = match &self.progress {
             Progress::Blocks { early, .. } => early.capacity() * (size_of::<usize>() + 1),

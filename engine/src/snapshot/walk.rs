@@ -233,7 +233,7 @@ impl Part {
                 if *size <= number * BLOCK_SIZE {
                     return true;
                 }
-                if !early.remove(&number) {
+                if !early.contains(&number) {
                     *budget = budget.saturating_sub(BLOCK_SIZE / BYTES_PER_ENTRY);
                     let size = *size;
                     self.block(number, size, string, out);
