@@ -27,6 +27,7 @@ pub struct Config {
     pub cores: Option<u16>,
     /// None: as many as the data has, or the number for new data.
     pub slices: Option<u16>,
+    pub disable_thp: bool,
     pub durability: node::Durability,
     pub durability_floor: node::Durability,
     pub memory_durability_age_ms: u64,
@@ -97,6 +98,7 @@ impl Config {
             dir: PathBuf::new(),
             cores: None,
             slices: None,
+            disable_thp: true,
             durability: node::Durability::Local,
             durability_floor: node::Durability::Memory,
             memory_durability_age_ms: 0,

@@ -39,6 +39,11 @@ pub fn run(config: &Config) -> Result<Status, Failure> {
     if let Err(cause) = runtime::raise_open_files() {
         tracing::warn!("cannot raise the limit of open files: {cause}");
     }
+    if config.disable_thp
+        && let Err(cause) = runtime::allocator::disable_huge_pages()
+    {
+        tracing::warn!("transparent huge pages stay, and with them longer turns: {cause}");
+    }
     let mut directory = DataDir::open(&config.dir, config.slices).map_err(no_directory)?;
     let cpus = runtime::inherited_cpus().map_err(|cause| Failure::new(Status::Kernel, cause))?;
     let topology = topology(config, &directory, cpus.len())?;

@@ -138,6 +138,19 @@ pub const DIRECTIVES: &[Directive] = &[
         show: |config| config.dir.display().to_string(),
     },
     Directive {
+        name: "disable-thp",
+        hint: "yes|no",
+        default: "yes",
+        doc: "Keeps transparent huge pages away from this process, whatever the host's setting: to \
+              clear one while memory grows makes a turn of milliseconds.",
+        change: Change::AtStart,
+        set: |config, values| {
+            config.disable_thp = boolean(values)?;
+            Ok(())
+        },
+        show: |config| yes_or_no(config.disable_thp),
+    },
+    Directive {
         name: "durability",
         hint: "local|memory",
         default: "local",

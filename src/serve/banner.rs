@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use node::Topology;
-use tuning::Storage;
+use tuning::{Needs, Storage};
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, Generation};
@@ -35,7 +35,8 @@ pub fn welcome(config: &Config, directory: &DataDir, found: Found) -> Banner {
     let addresses: Vec<IpAddr> = config.bind.iter().map(|bind| bind.address).collect();
     let (port, path, is_new) = (config.port, directory.path().to_owned(), directory.is_new);
     let storage = tuning::storage(&path).ok();
-    let mut findings = tuning::check();
+    let needs = Needs { huge_pages: !config.disable_thp, ..Needs::default() };
+    let mut findings = tuning::check(&needs);
     findings.extend(storage.iter().flat_map(Storage::findings));
     let older = directory.generations().len() - 1;
     Box::new(move || {

@@ -126,6 +126,20 @@ fn a_wrong_command_line_is_refused_with_the_words_to_correct() {
     }
 }
 
+/// Red when the directive is read and the kernel not told.
+#[test]
+fn transparent_huge_pages_stay_away_unless_they_are_wanted() {
+    for (wanted, enabled) in [(&[][..], "0"), (&["--disable-thp", "no"][..], "1")] {
+        let directory = Directory::new("huge-pages");
+        let server = Start::new(&directory.data()).with(wanted).run().expect("it starts");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()));
+        let status = status.expect("its own processes are visible");
+        let line = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+        assert_eq!(line.map(str::trim), Some(enabled), "{wanted:?}");
+        server.stop();
+    }
+}
+
 /// The files below `directory`, by their names from there.
 pub(super) fn names(directory: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();

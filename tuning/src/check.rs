@@ -17,17 +17,25 @@ pub struct Needs {
     pub locked_bytes: u64,
     /// The queue of connections not yet accepted that is asked of listen(2).
     pub backlog: u64,
+    /// The process may get transparent huge pages.
+    pub huge_pages: bool,
 }
 
 impl Default for Needs {
     fn default() -> Self {
-        Self { connections: 10_000, other_files: 128, locked_bytes: 8 * 1024 * 1024, backlog: 511 }
+        Self {
+            connections: 10_000,
+            other_files: 128,
+            locked_bytes: 8 * 1024 * 1024,
+            backlog: 511,
+            huge_pages: true,
+        }
     }
 }
 
-/// Checks this machine for a server of the default size.
-pub fn check() -> Vec<Finding> {
-    Host::default().check(&Needs::default())
+/// Checks this machine for a server with these needs.
+pub fn check(needs: &Needs) -> Vec<Finding> {
+    Host::default().check(needs)
 }
 
 /// Clocks that are read without entering the kernel.
@@ -38,7 +46,7 @@ impl Host {
     /// Everything this machine has wrong for `needs`.
     pub fn check(&self, needs: &Needs) -> Vec<Finding> {
         [
-            self.check_huge_pages(),
+            self.check_huge_pages(needs),
             self.check_overcommit(),
             self.check_swap(),
             self.check_governor(),
@@ -52,7 +60,10 @@ impl Host {
         .collect()
     }
 
-    fn check_huge_pages(&self) -> Option<Finding> {
+    fn check_huge_pages(&self, needs: &Needs) -> Option<Finding> {
+        if !needs.huge_pages {
+            return None;
+        }
         let path = "/sys/kernel/mm/transparent_hugepage/enabled";
         self.text(path)?.contains("[always]").then(|| {
             Finding::new(

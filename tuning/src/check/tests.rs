@@ -53,6 +53,9 @@ fn huge_pages_everywhere_are_found() {
     let findings =
         check_with("sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n");
     expect_one(&findings, "huge pages", "echo madvise >");
+    let path = "sys/kernel/mm/transparent_hugepage/enabled";
+    let (host, _files) = host(&[(path, "[always] madvise never\n")]);
+    assert_eq!(host.check(&Needs { huge_pages: false, ..Needs::default() }), []);
 }
 
 #[test]
