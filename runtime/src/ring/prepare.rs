@@ -128,10 +128,7 @@ impl Prepare {
         assert!(size as usize <= zeros.size());
         self.in_flight += 1;
         let block = u32::try_from(offset / BLOCK_SIZE as u64).expect("a log file is below 16 TiB");
-        // Into a file that is new: the file system may have to wait for its journal, which must not be
-        // the core's time.
-        let entry = opcode::Write::new(fd, zeros.as_ptr(), size).offset(offset).build();
-        Some((entry.flags(squeue::Flags::ASYNC), block))
+        Some((opcode::Write::new(fd, zeros.as_ptr(), size).offset(offset).build(), block))
     }
 
     /// Where the write that begins at `offset` ends: at the next multiple of its largest size.
