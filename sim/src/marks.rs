@@ -11,6 +11,7 @@ pub const MARKS: &[&str] = &[
     "net: released chunks leave together",
     "node: recovery holds an entry in doubt",
     "node: recovery voids a fragment",
+    "retention: writes are held back, or go on",
     "wal: a frame waits for its segment's header",
     "wal: a run of frames",
     "wal: a run without its last frame is void",
@@ -31,6 +32,10 @@ pub const MARKS: &[&str] = &[
 ];
 
 /// Marks that only other tests reach, with the reason.
-pub const UNREACHED: &[(&str, &str)] = &[("wal: no room to trim", FULL)];
+pub const UNREACHED: &[(&str, &str)] =
+    &[("wal: no room to trim", FULL), ("snapshot: given up, it held too much", SMALL)];
 
 const FULL: &str = "a log that is full is rarely trimmed; wal/tests/log/trim.rs does";
+
+const SMALL: &str =
+    "a simulated keyspace is far below a mebibyte; node/tests/node/retention.rs does";
