@@ -175,6 +175,7 @@ impl Node {
         };
         let crate::registry::Run::Keys(run) = command.run else { unreachable!("a job is on keys") };
         let args = words.borrow();
+        let run = run.with(&args);
         let scope = Scope::Many(*loan.slices());
         let admission = Admission::Lent { room: loan.room(), refusal: None };
         let task = Task { caller, command, run, args: &args, scope: &scope, admission };

@@ -336,3 +336,22 @@ fn random_long_and_short_commands_agree_with_a_core_that_knows_no_long_ones() {
         assert_eq!(node.restart().digests(), digests);
     }
 }
+
+/// Red when a command whose words say how it runs is not told apart by them before it leaves.
+#[test]
+fn a_long_sort_runs_beside_its_core_with_and_without_store() {
+    for count in [1, 2] {
+        let mut node = cores(count);
+        let last = usize::from(count) - 1;
+        let words: Vec<String> = (0..60).map(|number| format!("{number:030}")).collect();
+        for _ in 0..60 {
+            node.ask(0, 1, &format!("rpush foo {}", words.join(" ")));
+        }
+        let before = ran(&node);
+        let sorted = node.ask(last, 2, "sort foo by w* alpha limit 0 1");
+        assert_eq!(sorted, format!("*1 $30 {}", words[0]));
+        assert_eq!(node.ask(last, 2, "sort foo by w* alpha store a"), ":3600");
+        assert_eq!(node.ask(last, 2, "llen a"), ":3600");
+        assert_eq!(ran(&node), before + 2, "both were long");
+    }
+}
