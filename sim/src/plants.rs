@@ -49,7 +49,7 @@ const fn plants() -> &'static [Planted] {
         in_node("drop-effect", Node::DropEffect),
         in_node("publish-unsettled", Node::PublishUnsettled),
         in_node("forget-save", Node::ForgetSave),
-        in_node("sleep-over-room", Node::SleepOverRoom),
+        Planted { seeds_max: 3_000, ..in_node("sleep-over-room", Node::SleepOverRoom) },
         in_node("skip-behind-snapshot", Node::SkipBehindSnapshot),
         in_wal("ack-before-durable", Wal::AckBeforeDurable),
         in_wal("count-out-of-order", Wal::CountOutOfOrder),
